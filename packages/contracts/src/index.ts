@@ -1,0 +1,6 @@
+export * from './errors.js'
+export * from './model-shape.js'
+export * from './policy.js'
+export * from './search-record.js'
+export * from './search-settings.js'
+export * from './steps.js'

@@ -1,0 +1,119 @@
+import type { RecordedError } from './errors.js'
+import type { ModelShape } from './model-shape.js'
+import type { SearchSettings } from './search-settings.js'
+import type { StepKind, StepPayload, StepResult } from './steps.js'
+
+/** QUEUED -> PREPARING -> SEARCHING -> FINALISING -> EXPORTING -> SUCCEEDED; the last three from any of them. */
+export const searchStates = [
+  'QUEUED',
+  'PREPARING',
+  'SEARCHING',
+  'FINALISING',
+  'EXPORTING',
+  'SUCCEEDED',
+  'PAUSED',
+  'CANCELLED',
+  'FAILED',
+] as const
+export type SearchState = (typeof searchStates)[number]
+
+export const terminalSearchStates: readonly SearchState[] = ['SUCCEEDED', 'CANCELLED', 'FAILED']
+
+export const stepStates = ['PENDING', 'RUNNING', 'DONE', 'FAILED', 'CANCELLED'] as const
+export type StepState = (typeof stepStates)[number]
+
+interface StepRecordOf<K extends StepKind> {
+  readonly kind: K
+  readonly round: number
+  readonly index: number
+  readonly state: StepState
+  readonly payload: StepPayload<K>
+  /** Present when DONE. */
+  readonly result: StepResult<K> | null
+  /** Present when FAILED. */
+  readonly error: RecordedError | null
+}
+export type StepRecord<K extends StepKind = StepKind> = { [P in K]: StepRecordOf<P> }[K]
+
+/** What the state machine reads: settings, the model's shape and every step so far, in any order. */
+export interface SearchRecord {
+  readonly settings: SearchSettings
+  readonly shape: ModelShape
+  readonly steps: readonly StepRecord[]
+}
+
+interface NewStepOf<K extends StepKind> {
+  readonly kind: K
+  readonly round: number
+  readonly index: number
+  readonly payload: StepPayload<K>
+}
+export type NewStep<K extends StepKind = StepKind> = { [P in K]: NewStepOf<P> }[K]
+
+export interface TargetProgress {
+  readonly sparsityTarget: number
+  /** Best perplexity measured on the validation windows so far; null: none yet. */
+  readonly bestPerplexity: number | null
+  readonly uniformPerplexity: number | null
+}
+
+/** Error of the predictor on the policies of a round, before it learnt from them (out of sample). */
+export interface RoundError {
+  readonly round: number
+  readonly evaluations: number
+  /** Mean absolute error of log-perplexity. */
+  readonly meanAbsoluteError: number
+  /** Share of the measured values inside the predicted 90 % interval. */
+  readonly intervalCoverage: number
+}
+
+export interface SearchProgress {
+  readonly state: Exclude<SearchState, 'PAUSED' | 'CANCELLED'>
+  readonly round: number
+  readonly rounds: number
+  /** Real evaluations on the validation split. */
+  readonly evaluationsDone: number
+  readonly evaluationsBudget: number
+  /** Share of the expected work that is done, 0 to 1. */
+  readonly fraction: number
+  readonly densePerplexity: number | null
+  readonly targets: readonly TargetProgress[]
+  readonly predictorError: RoundError | null
+}
+
+export interface SearchTargetResult {
+  readonly sparsityTarget: number
+  readonly sparsity: number
+  readonly keptUnits: readonly number[]
+  /** On the validation windows of the search. */
+  readonly validationPerplexity: number
+  /** On the windows of the final measurement; null: there was none. */
+  readonly finalPerplexity: number | null
+  readonly testPerplexity: number | null
+  readonly uniform: {
+    readonly keptUnits: readonly number[]
+    readonly validationPerplexity: number | null
+    readonly testPerplexity: number | null
+  }
+  /** What the predictor said about the policy before it was measured; null: it was not asked. */
+  readonly predicted: { readonly perplexity: number; readonly low: number; readonly high: number } | null
+}
+
+export interface SearchResult {
+  readonly dense: { readonly validationPerplexity: number | null; readonly testPerplexity: number | null }
+  readonly evaluations: { readonly total: number }
+  readonly rounds: readonly RoundError[]
+  readonly targets: readonly SearchTargetResult[]
+}
+
+/** What is to be done next. */
+export interface SearchPlan {
+  readonly state: Exclude<SearchState, 'PAUSED' | 'CANCELLED'>
+  /** Steps to create; those that exist already are left alone. */
+  readonly steps: readonly NewStep[]
+  readonly progress: SearchProgress
+  /** Present as soon as there is something to report. */
+  readonly result: SearchResult | null
+  /** Present when FAILED. */
+  readonly error: RecordedError | null
+}

@@ -1,0 +1,55 @@
+import { z } from 'zod'
+import { compensations, importanceMetrics } from './policy.js'
+
+export const agentKinds = ['network', 'random', 'uniform'] as const
+export type AgentKind = (typeof agentKinds)[number]
+
+export const splits = ['calibration', 'validation', 'test'] as const
+export type Split = (typeof splits)[number]
+
+export const exportFormats = ['onnx', 'huggingface'] as const
+export type ExportFormat = (typeof exportFormats)[number]
+
+/** Sparsity a search may aim at: a share of the prunable parameters, both ends excluded. */
+export const sparsitySchema = z.number().gt(0).lt(1)
+
+/** Everything that decides a search. Same settings, model and texts: same policies, same numbers. */
+export const searchSettingsSchema = z.strictObject({
+  targets: z.array(sparsitySchema).min(1).max(16),
+  /** Every real evaluation on the validation split, probes and initial ones included, over all targets. */
+  budget: z.int().min(1).max(1_000_000),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1),
+  agent: z.enum(agentKinds),
+  metric: z.enum(importanceMetrics),
+  compensation: z.enum(compensations),
+  /** Tokens a window. */
+  windowLength: z.int().min(2).max(1_048_576),
+  calibrationWindows: z.int().min(1),
+  /** Windows of the validation split that an evaluation of the search uses. */
+  validationWindows: z.int().min(1),
+  /** Most windows of the validation split in the final measurement, and of the test split; null: all there are. */
+  finalWindows: z.int().min(1).nullable(),
+  /** Policies a target that the final measurement compares; 0 skips it. */
+  finalists: z.int().min(0).max(10),
+  texts: z.strictObject({ calibration: z.string().min(1), validation: z.string().min(1), test: z.string().min(1) }),
+  exports: z.array(z.enum(exportFormats)),
+})
+export type SearchSettings = z.infer<typeof searchSettingsSchema>
+
+export const searchDefaults = {
+  targets: [0.2, 0.35, 0.5],
+  budget: 99,
+  seed: 1,
+  agent: 'network',
+  metric: 'wanda',
+  compensation: 'mean',
+  windowLength: 256,
+  calibrationWindows: 16,
+  validationWindows: 16,
+  finalWindows: null,
+  finalists: 3,
+  exports: ['onnx', 'huggingface'],
+} as const satisfies Partial<SearchSettings>

@@ -1,0 +1,148 @@
+import { z } from 'zod'
+import { keptUnitsSchema } from './policy.js'
+import { exportFormats, splits } from './search-settings.js'
+
+/**
+ * A step is the smallest piece of work of a search: a row with the unique key (search, round, kind, index).
+ * Doing one twice changes nothing. These are the payloads and results, one pair a kind.
+ */
+export const stepKinds = ['prepare', 'evaluate', 'train', 'propose', 'score', 'export'] as const
+export type StepKind = (typeof stepKinds)[number]
+
+export const workerRoles = ['evaluator', 'predictor', 'agent'] as const
+export type WorkerRole = (typeof workerRoles)[number]
+
+/** Which role does which kind of step. */
+export const roleOfStep = {
+  prepare: 'evaluator',
+  evaluate: 'evaluator',
+  export: 'evaluator',
+  train: 'predictor',
+  score: 'predictor',
+  propose: 'agent',
+} as const satisfies Record<StepKind, WorkerRole>
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
+
+/** A text after tokenising: ids as little-endian int32 in the artefact store. */
+const tokenisedSplitSchema = z.object({ artifact: sha256, textHash: sha256, tokens: z.int(), windows: z.int() })
+
+export const preparePayloadSchema = z.object({})
+export const prepareResultSchema = z.object({
+  modelHash: sha256,
+  /** Calibration record (safetensors) in the artefact store. */
+  calibration: sha256,
+  splits: z.object({ calibration: tokenisedSplitSchema, validation: tokenisedSplitSchema, test: tokenisedSplitSchema }),
+  seconds: z.number(),
+})
+
+export const evaluationPurposes = ['dense', 'uniform', 'probe', 'random', 'proposal', 'final', 'test'] as const
+export type EvaluationPurpose = (typeof evaluationPurposes)[number]
+
+export const evaluatePayloadSchema = z.object({
+  purpose: z.enum(evaluationPurposes),
+  /** Target the policy was made for; null: none (dense, probes). */
+  targetIndex: z.int().min(0).nullable(),
+  keptUnits: keptUnitsSchema,
+  sparsity: z.number(),
+  split: z.enum(splits),
+  /** Windows from the start of the split. */
+  windows: z.int().min(1),
+  /** What the predictor said before the evaluation, if it was asked. */
+  predicted: z.object({ logPerplexity: z.number(), low: z.number(), high: z.number() }).nullable(),
+})
+export const evaluateResultSchema = z.object({
+  logPerplexity: z.number(),
+  perplexity: z.number(),
+  /** Sum of the windowLength - 1 next-token negative log-likelihoods, a window. */
+  nll: z.array(z.number()),
+  tokens: z.int(),
+  seconds: z.number(),
+})
+
+export const trainPayloadSchema = z.object({})
+export const trainResultSchema = z.object({
+  evaluations: z.int(),
+  residualTrees: z.int(),
+  /** Residual standard deviation of log-perplexity rise, after the fit. */
+  noise: z.number(),
+  seconds: z.number(),
+})
+
+const proposedPolicySchema = z.object({
+  keptUnits: keptUnitsSchema,
+  origin: z.enum(['network', 'evolution', 'random', 'uniform']),
+})
+export const proposePayloadSchema = z.object({
+  /** Policies wanted for each target. */
+  count: z.int().min(1),
+  /** Best measured policies of each target, best first: where evolution starts. */
+  incumbents: z.array(z.array(keptUnitsSchema)),
+})
+export const proposeResultSchema = z.object({
+  targets: z.array(z.object({ policies: z.array(proposedPolicySchema) })),
+  backend: z.string(),
+  seconds: z.number(),
+})
+
+export const scorePayloadSchema = z.object({})
+export const scoreResultSchema = z.object({
+  /** Same order as the policies of the propose step of the round. */
+  targets: z.array(
+    z.object({
+      scores: z.array(z.object({ logPerplexity: z.number(), low: z.number(), high: z.number() })),
+    }),
+  ),
+  policies: z.int(),
+  seconds: z.number(),
+})
+
+export const exportPayloadSchema = z.object({
+  targetIndex: z.int().min(0),
+  format: z.enum(exportFormats),
+  keptUnits: keptUnitsSchema,
+  sparsity: z.number(),
+  /** Measured log-perplexity of the policy on the validation windows, which the file must give again. */
+  logPerplexity: z.number(),
+  windows: z.int().min(1),
+  /** Numbers for the README of the pruned model. */
+  report: z.object({
+    denseTestPerplexity: z.number().nullable(),
+    uniformTestPerplexity: z.number().nullable(),
+    testPerplexity: z.number().nullable(),
+    validationPerplexity: z.number(),
+  }),
+})
+export const exportResultSchema = z.object({
+  /** Folder, relative to the root of the artefact store. */
+  directory: z.string(),
+  files: z.array(z.object({ name: z.string(), bytes: z.int(), sha256 })),
+  parameters: z.int(),
+  /** Whether the compensation could be written in this format, and if not, why. */
+  compensationWritten: z.boolean(),
+  note: z.string().nullable(),
+  /** Perplexity of the file on the same windows, measured after loading it again. */
+  perplexity: z.number(),
+  /** Perplexity it had to have (the policy's; without compensation where the format cannot hold it). */
+  expectedPerplexity: z.number(),
+  seconds: z.number(),
+})
+
+export const stepSchemas = {
+  prepare: { payload: preparePayloadSchema, result: prepareResultSchema },
+  evaluate: { payload: evaluatePayloadSchema, result: evaluateResultSchema },
+  train: { payload: trainPayloadSchema, result: trainResultSchema },
+  propose: { payload: proposePayloadSchema, result: proposeResultSchema },
+  score: { payload: scorePayloadSchema, result: scoreResultSchema },
+  export: { payload: exportPayloadSchema, result: exportResultSchema },
+} as const satisfies Record<StepKind, { payload: z.ZodType; result: z.ZodType }>
+
+export type StepPayload<K extends StepKind = StepKind> = z.infer<(typeof stepSchemas)[K]['payload']>
+export type StepResult<K extends StepKind = StepKind> = z.infer<(typeof stepSchemas)[K]['result']>
+export type PrepareResult = StepResult<'prepare'>
+export type EvaluatePayload = StepPayload<'evaluate'>
+export type EvaluateResult = StepResult<'evaluate'>
+export type ProposeResult = StepResult<'propose'>
+export type ScoreResult = StepResult<'score'>
+export type ExportPayload = StepPayload<'export'>
+export type ExportResult = StepResult<'export'>

@@ -1,0 +1,1 @@
+export type { HuggingFaceModel, LayerTensors, ModelConfig, TensorLocation } from './hugging-face-model.js'

@@ -1,0 +1,66 @@
+import { z } from 'zod'
+import { idSchema, pageSchema, timestampSchema } from './http-page.js'
+import { modelShapeSchema } from './model-shape.js'
+import { policyFileSchema } from './policy.js'
+
+/** One path segment: letters, digits, dot, dash, underscore; never starts with a dot. */
+const safeName = z
+  .string()
+  .regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/, 'one path segment of letters, digits, . _ -, not starting with a dot')
+
+/** `POST /v1/models`: a folder on the server, or an upload made before. */
+export const createModelBodySchema = z
+  .strictObject({
+    path: z
+      .string()
+      .min(1)
+      .max(4096)
+      .regex(/^(\/|[A-Za-z]:[\\/])[^\0]*$/, 'an absolute path of a folder on the server')
+      .optional()
+      .meta({ description: 'Absolute path of a Hugging Face model folder on the server.' }),
+    upload: safeName.optional().meta({ description: 'Name of an upload made with PUT /v1/uploads/{upload}/{file}.' }),
+    name: z.string().min(1).max(200).optional(),
+  })
+  .refine((body) => (body.path === undefined) !== (body.upload === undefined), {
+    message: 'give exactly one of path and upload',
+    path: ['path'],
+  })
+export type CreateModelBody = z.infer<typeof createModelBodySchema>
+
+export const modelSchema = z
+  .object({
+    id: idSchema,
+    name: z.string(),
+    path: z.string(),
+    shape: modelShapeSchema,
+    prunableParameters: z.int(),
+    /** SHA-256 of configuration and weights; null until a search has prepared the model. */
+    hash: z.string().nullable(),
+    createdAt: timestampSchema,
+  })
+  .meta({ id: 'Model' })
+export type ModelResource = z.infer<typeof modelSchema>
+export const modelPageSchema = pageSchema(modelSchema)
+
+/** Files an upload may hold. */
+export const uploadFileNameSchema = safeName.regex(
+  /(\.safetensors|\.json|\.txt|^tokenizer\.model)$/,
+  '*.safetensors, *.json, *.txt or tokenizer.model',
+)
+export const uploadParamsSchema = z.strictObject({ upload: safeName, file: uploadFileNameSchema })
+export const uploadedFileSchema = z
+  .object({ upload: z.string(), file: z.string(), bytes: z.int(), sha256: z.string() })
+  .meta({ id: 'UploadedFile' })
+export type UploadedFile = z.infer<typeof uploadedFileSchema>
+
+/** `POST /v1/models/:id/policies/check` takes a policy file and answers what it would keep. */
+export const checkPolicyBodySchema = policyFileSchema
+export const checkedPolicySchema = z
+  .object({
+    sparsity: z.number(),
+    keptParameters: z.int(),
+    prunableParameters: z.int(),
+    keptUnits: z.array(z.int()),
+  })
+  .meta({ id: 'CheckedPolicy' })
+export type CheckedPolicy = z.infer<typeof checkedPolicySchema>

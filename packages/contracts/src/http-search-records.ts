@@ -1,0 +1,109 @@
+import { z } from 'zod'
+import { idSchema, pageSchema, timestampSchema } from './http-page.js'
+import { recordedErrorSchema } from './http-problem.js'
+import { stepStates } from './search-record.js'
+import { exportFormats, splits } from './search-settings.js'
+import { evaluationPurposes } from './steps.js'
+
+const predictedSchema = z.object({ perplexity: z.number(), low: z.number(), high: z.number() })
+
+/** A policy that a search has measured or is about to measure, each one once. */
+export const policySchema = z
+  .object({
+    id: idSchema,
+    /** What it was first made for: `proposal` came from the agent. */
+    purpose: z.enum(evaluationPurposes),
+    targetIndex: z.int().nullable(),
+    round: z.int(),
+    sparsity: z.number(),
+    /** Kept units of every module, in the order attention 0, feed-forward 0, attention 1, ... */
+    keptUnits: z.array(z.int()),
+    /** Size of the mask matrices: units and kept units of each module. */
+    masks: z.array(z.object({ layer: z.int(), kind: z.enum(['attention', 'ffn']), units: z.int(), kept: z.int() })),
+    predicted: predictedSchema.nullable(),
+    /** Lowest perplexity measured on the validation split; null: not measured yet. */
+    bestPerplexity: z.number().nullable(),
+    evaluations: z.int(),
+  })
+  .meta({ id: 'Policy' })
+export type PolicyResource = z.infer<typeof policySchema>
+export const policyPageSchema = pageSchema(policySchema)
+
+/** A real measurement of a policy: done, running, waiting or failed. */
+export const evaluationSchema = z
+  .object({
+    id: idSchema,
+    round: z.int(),
+    index: z.int(),
+    purpose: z.enum(evaluationPurposes),
+    targetIndex: z.int().nullable(),
+    split: z.enum(splits),
+    windows: z.int(),
+    windowLength: z.int(),
+    sparsity: z.number(),
+    keptUnits: z.array(z.int()),
+    predicted: predictedSchema.nullable(),
+    state: z.enum(stepStates),
+    perplexity: z.number().nullable(),
+    logPerplexity: z.number().nullable(),
+    tokens: z.int().nullable(),
+    seconds: z.number().nullable(),
+    error: recordedErrorSchema.nullable(),
+    createdAt: timestampSchema,
+    finishedAt: timestampSchema.nullable(),
+  })
+  .meta({ id: 'Evaluation' })
+export type EvaluationResource = z.infer<typeof evaluationSchema>
+export const evaluationPageSchema = pageSchema(evaluationSchema)
+
+/**
+ * One event of a search as sent by `GET /v1/searches/:id/events` (server-sent events): `id:` is `id`,
+ * `event:` is `type`, `data:` is this object. The stream ends after an event with `terminal: true`.
+ */
+export const searchEventSchema = z
+  .object({
+    id: z.string(),
+    type: z.string(),
+    at: timestampSchema,
+    data: z.record(z.string(), z.unknown()),
+    terminal: z.boolean(),
+  })
+  .meta({ id: 'SearchEvent' })
+export type SearchEventResource = z.infer<typeof searchEventSchema>
+
+export const artifactFileSchema = z.object({
+  name: z.string(),
+  bytes: z.int(),
+  sha256: z.string(),
+  /** Path of the file in this API. */
+  url: z.string(),
+})
+
+/** A pruned model that was written, loaded again and measured. */
+export const artifactSchema = z
+  .object({
+    id: idSchema,
+    targetIndex: z.int(),
+    sparsityTarget: z.number(),
+    sparsity: z.number(),
+    format: z.enum(exportFormats),
+    parameters: z.int(),
+    bytes: z.int(),
+    compensationWritten: z.boolean(),
+    note: z.string().nullable(),
+    perplexity: z.number(),
+    expectedPerplexity: z.number(),
+    /** Folder on the server. */
+    directory: z.string(),
+    files: z.array(artifactFileSchema),
+    createdAt: timestampSchema,
+  })
+  .meta({ id: 'Artifact' })
+export type ArtifactResource = z.infer<typeof artifactSchema>
+export const artifactPageSchema = pageSchema(artifactSchema)
+
+export const artifactFileParamsSchema = z.strictObject({
+  id: idSchema,
+  artifactId: idSchema,
+  name: z.string().min(1).max(200),
+})

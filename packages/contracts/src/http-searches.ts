@@ -1,0 +1,127 @@
+import { z } from 'zod'
+import { idSchema, pageSchema, timestampSchema } from './http-page.js'
+import { recordedErrorSchema } from './http-problem.js'
+import { policyFileSchema } from './policy.js'
+import { searchStates } from './search-record.js'
+import { searchDefaults, searchSettingsSchema } from './search-settings.js'
+
+const fields = searchSettingsSchema.shape
+
+/**
+ * `POST /v1/searches`. What is left out comes from `searchDefaults`; texts left out are
+ * `texts/{calibration,validation,test}.txt` in the model's folder.
+ */
+export const createSearchBodySchema = z
+  .strictObject({
+    model: idSchema.meta({ description: 'Id of a model from POST /v1/models.' }),
+    name: z.string().min(1).max(200).optional(),
+    targets: fields.targets.default([...searchDefaults.targets]),
+    budget: fields.budget.default(searchDefaults.budget),
+    seed: fields.seed.default(searchDefaults.seed),
+    agent: fields.agent.default(searchDefaults.agent),
+    metric: fields.metric.default(searchDefaults.metric),
+    compensation: fields.compensation.default(searchDefaults.compensation),
+    windowLength: fields.windowLength.default(searchDefaults.windowLength),
+    calibrationWindows: fields.calibrationWindows.default(searchDefaults.calibrationWindows),
+    validationWindows: fields.validationWindows.default(searchDefaults.validationWindows),
+    finalWindows: fields.finalWindows.default(searchDefaults.finalWindows),
+    finalists: fields.finalists.default(searchDefaults.finalists),
+    exports: fields.exports.default([...searchDefaults.exports]),
+    texts: z
+      .strictObject({
+        calibration: z.string().min(1).max(4096).optional(),
+        validation: z.string().min(1).max(4096).optional(),
+        test: z.string().min(1).max(4096).optional(),
+      })
+      .default({}),
+  })
+  .meta({ id: 'CreateSearch' })
+/** What a client sends (defaults may be left out). */
+export type CreateSearchBody = z.input<typeof createSearchBodySchema>
+export type ParsedCreateSearchBody = z.output<typeof createSearchBodySchema>
+
+export const roundErrorSchema = z.object({
+  round: z.int(),
+  evaluations: z.int(),
+  meanAbsoluteError: z.number(),
+  intervalCoverage: z.number(),
+})
+
+/** Best measured so far for a target, on the validation windows of the search. */
+export const targetProgressSchema = z.object({
+  sparsityTarget: z.number(),
+  bestPerplexity: z.number().nullable(),
+  uniformPerplexity: z.number().nullable(),
+})
+
+/** Mirrors `SearchProgress`, with the times that only the service knows. */
+export const searchProgressSchema = z
+  .object({
+    state: z.enum(searchStates),
+    round: z.int(),
+    rounds: z.int(),
+    evaluationsDone: z.int(),
+    evaluationsBudget: z.int(),
+    fraction: z.number(),
+    densePerplexity: z.number().nullable(),
+    targets: z.array(targetProgressSchema),
+    predictorError: roundErrorSchema.nullable(),
+    elapsedSeconds: z.number().nullable(),
+    /** Seconds that are left, from the share of work done so far; null when nothing can be said. */
+    etaSeconds: z.number().nullable(),
+  })
+  .meta({ id: 'SearchProgress' })
+export type SearchProgressResource = z.infer<typeof searchProgressSchema>
+
+export const searchTargetResultSchema = z.object({
+  sparsityTarget: z.number(),
+  sparsity: z.number(),
+  keptUnits: z.array(z.int()),
+  validationPerplexity: z.number(),
+  finalPerplexity: z.number().nullable(),
+  testPerplexity: z.number().nullable(),
+  uniform: z.object({
+    keptUnits: z.array(z.int()),
+    validationPerplexity: z.number().nullable(),
+    testPerplexity: z.number().nullable(),
+  }),
+  predicted: z.object({ perplexity: z.number(), low: z.number(), high: z.number() }).nullable(),
+  /** The policy as a file, ready to be applied elsewhere. */
+  policy: policyFileSchema,
+})
+
+export const searchResultSchema = z
+  .object({
+    dense: z.object({ validationPerplexity: z.number().nullable(), testPerplexity: z.number().nullable() }),
+    evaluations: z.object({ total: z.int() }),
+    rounds: z.array(roundErrorSchema),
+    targets: z.array(searchTargetResultSchema),
+  })
+  .meta({ id: 'SearchResult' })
+export type SearchResultResource = z.infer<typeof searchResultSchema>
+
+export const searchSchema = z
+  .object({
+    id: idSchema,
+    name: z.string().nullable(),
+    model: z.object({ id: idSchema, name: z.string() }),
+    state: z.enum(searchStates),
+    /** Why the search does not go on right now, in one sentence; null when it does or has ended. */
+    waitReason: z.string().nullable(),
+    settings: searchSettingsSchema,
+    progress: searchProgressSchema.nullable(),
+    /** Best measured policy of each target so far; the same order as `settings.targets`. */
+    best: z.array(targetProgressSchema),
+    /** Present as soon as there is something to report. */
+    result: searchResultSchema.nullable(),
+    error: recordedErrorSchema.nullable(),
+    createdAt: timestampSchema,
+    startedAt: timestampSchema.nullable(),
+    finishedAt: timestampSchema.nullable(),
+  })
+  .meta({ id: 'Search' })
+export type SearchResource = z.infer<typeof searchSchema>
+export const searchPageSchema = pageSchema(searchSchema)
+
+/** Headers of `POST /v1/searches`: the same key with the same body answers the same search. */
+export const idempotencyKeySchema = z.string().min(1).max(200)

@@ -1,0 +1,77 @@
+import type { KeptIndices, ModuleStatistics } from '@espalier/pruning'
+
+/** Where the graph runs. `cuda` needs the CUDA libraries of ONNX Runtime and a device. */
+export type ExecutionProvider = 'cpu' | 'cuda'
+
+/** Statistics of one module over the calibration tokens, and its mean output without bias. */
+export interface ModuleCalibration extends ModuleStatistics {
+  /** [hidden], W times the mean input, float64. */
+  readonly outputMean: Float64Array
+}
+
+/** One calibration pass: everything that importance metrics and mean compensation need, whatever the policy. */
+export interface CalibrationRecord {
+  /** Module order: attention 0, feed-forward 0, attention 1, ...; length 2 x layers. */
+  readonly modules: readonly ModuleCalibration[]
+  readonly windows: number
+  readonly windowLength: number
+}
+
+/** A text as tokens, cut into non-overlapping windows from its start. */
+export interface WindowedTokens {
+  readonly ids: Int32Array
+  /** Tokens a window, T. */
+  readonly windowLength: number
+  readonly windows: number
+}
+
+export interface RunOptions {
+  /** Looked at between batches; the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal
+  /** Called with the windows done so far, after every batch. */
+  readonly onProgress?: (windowsDone: number) => void
+}
+
+export interface MeasureRequest extends WindowedTokens, RunOptions {
+  /** Units kept by each module; null: the dense model. */
+  readonly keptIndices: KeptIndices | null
+  /** Mean compensation of what is removed when given; null: none. */
+  readonly calibration: CalibrationRecord | null
+}
+
+export interface CalibrateRequest extends WindowedTokens, RunOptions {}
+
+/** Perplexity = exp(sum of nll / tokens), the protocol of SparseGPT, Wanda and FLAP. */
+export interface Measurement {
+  /** Sum of the T - 1 next-token negative log-likelihoods (nats), a window. */
+  readonly nll: number[]
+  readonly logPerplexity: number
+  readonly perplexity: number
+  /** Predicted tokens: windows * (T - 1). */
+  readonly tokens: number
+  readonly seconds: number
+}
+
+export interface EvaluatorOptions {
+  readonly modelDirectory: string
+  /** Threads of the matrix products; default: the CPUs this process may use. */
+  readonly threads?: number
+  readonly provider?: ExecutionProvider
+  /** Windows in one run of the graph; default: as many as make about 2048 tokens. */
+  readonly batchWindows?: number
+}
+
+/** Measures one model. Calls wait for each other; the calling thread is never blocked. */
+export interface Evaluator {
+  /**
+   * Perplexity of a policy.
+   *
+   * @throws EspalierError TEXT_TOO_SHORT, MODEL_WINDOW_TOO_LONG, TOKEN_OUT_OF_RANGE, POLICY_LAYER_COUNT,
+   *   POLICY_UNIT_OUT_OF_RANGE, EVALUATION_NOT_FINITE, EVALUATION_FAILED
+   */
+  measure(request: MeasureRequest): Promise<Measurement>
+  /** Runs the dense model once and records its modules' statistics. Same errors as `measure`. */
+  calibrate(request: CalibrateRequest): Promise<CalibrationRecord>
+  /** Ends the thread and frees the session; calls under way reject. */
+  close(): Promise<void>
+}

@@ -1,0 +1,12 @@
+export type {
+  CalibrateRequest,
+  CalibrationRecord,
+  Evaluator,
+  EvaluatorOptions,
+  ExecutionProvider,
+  Measurement,
+  MeasureRequest,
+  ModuleCalibration,
+  RunOptions,
+  WindowedTokens,
+} from './evaluator.js'

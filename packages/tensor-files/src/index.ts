@@ -1,0 +1,9 @@
+export { decodeFloats, encodeFloats, type FloatDtype, floatBytes, isFloatDtype } from './float-conversion.js'
+export { openSafetensors, readBytesAt, readFloat32At, type SafetensorsFile } from './open-safetensors.js'
+export {
+  bytesOfDtype,
+  type SafetensorsDtype,
+  type SafetensorsHeader,
+  type SafetensorsTensor,
+} from './parse-safetensors-header.js'
+export { type SafetensorsEntry, type WrittenFile, writeSafetensors } from './write-safetensors.js'

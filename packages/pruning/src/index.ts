@@ -1,0 +1,17 @@
+export {
+  channelImportance,
+  type ModuleStatistics,
+  rankModules,
+  unitImportance,
+} from './importance.js'
+export { inputChannelsOf, keptUnitsOf, type MaskMatrix, maskMatrix } from './masks.js'
+export { meanCompensationBias } from './mean-compensation.js'
+export { createPolicyFile, needsRanking, type ResolvedPolicy, resolvePolicyFile } from './policy-file.js'
+export { projectToSparsity } from './project-to-sparsity.js'
+export { createPrunableModel, nameOfModule, type PrunableModel, type PruningModule } from './prunable-model.js'
+export { createRandomGenerator, type RandomGenerator } from './random-generator.js'
+export { randomPolicy } from './random-policy.js'
+export { type KeptIndices, rankUnits, selectKeptIndices, type UnitRanking } from './rank-units.js'
+export { checkKeptUnits, denseUnits, keptParametersOf, sparsityOf } from './sparsity.js'
+export { maximumSparsityOf, minimumUnitsOf } from './sparsity-budget.js'
+export { uniformPolicy } from './uniform-policy.js'

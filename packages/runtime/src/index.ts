@@ -1,0 +1,5 @@
+export { type ArtifactStore, createArtifactStore } from './artifact-store.js'
+export { type Configuration, childEnvironment, type LogLevel, loadConfiguration, logLevels } from './configuration.js'
+export { bindLogger, createLogger, type LogBindings, type Logger } from './logger.js'
+export { type RetryOptions, retry } from './retry.js'
+export { type ReadyMessage, type Running, type RunOptions, runUntilStopped } from './run-until-stopped.js'

@@ -1,0 +1,105 @@
+import type { EvaluatePayload, EvaluationPurpose, KeptUnits, NewStep, PrepareResult, Split } from '@espalier/contracts'
+import { sparsityOf, uniformPolicy } from '@espalier/pruning'
+import { type Measurement, policyKey, type SearchView } from './search-view.js'
+
+/** Windows of the validation split that the final measurement uses: all, or as many as were asked for. */
+export function finalWindows(view: SearchView, prepared: PrepareResult): number {
+  return windowsOf(view, prepared, 'validation')
+}
+
+function windowsOf(view: SearchView, prepared: PrepareResult, split: Split): number {
+  return Math.min(prepared.splits[split].windows, view.settings.finalWindows ?? Number.POSITIVE_INFINITY)
+}
+
+/** The best few of every target, measured on more windows: near the optimum no predictor ranks. */
+export function finalEvaluations(
+  view: SearchView,
+  prepared: PrepareResult,
+  finalists: number,
+  round: number,
+): NewStep<'evaluate'>[] {
+  const windows = finalWindows(view, prepared)
+  const policies = view.settings.targets.flatMap((_, targetIndex) =>
+    view
+      .rankedForTarget(targetIndex)
+      .slice(0, finalists)
+      .map(({ payload }) => ({ targetIndex, kept: payload.keptUnits })),
+  )
+  return evaluations(view, policies, 'final', 'validation', windows, round)
+}
+
+/** The policy found for a target: lowest in the final measurement, or in the search where there was none. */
+export function winnerOf(view: SearchView, prepared: PrepareResult, targetIndex: number): Measurement | undefined {
+  const ranked = view.rankedForTarget(targetIndex)
+  const finals = ranked
+    .map((measurement) => ({ measurement, final: finalOf(view, prepared, measurement.payload.keptUnits) }))
+    .filter(({ final }) => final !== undefined)
+    .sort((a, b) => (a.final?.result.logPerplexity ?? 0) - (b.final?.result.logPerplexity ?? 0))
+  return finals[0]?.measurement ?? ranked[0]
+}
+
+export function finalOf(view: SearchView, prepared: PrepareResult, kept: KeptUnits): Measurement | undefined {
+  return view.findMeasurement(kept, 'validation', finalWindows(view, prepared))
+}
+
+export function testOf(view: SearchView, prepared: PrepareResult, kept: KeptUnits): Measurement | undefined {
+  return view.findMeasurement(kept, 'test', windowsOf(view, prepared, 'test'))
+}
+
+export function densePolicy(view: SearchView): KeptUnits {
+  return view.model.modules.map((module) => module.units)
+}
+
+/** The dense model, the uniform policies and the winners on the test split, which no step before has seen. */
+export function testEvaluations(view: SearchView, prepared: PrepareResult, round: number): NewStep<'evaluate'>[] {
+  const policies: { targetIndex: number | null; kept: KeptUnits }[] = [{ targetIndex: null, kept: densePolicy(view) }]
+  view.settings.targets.forEach((target, targetIndex) => {
+    policies.push({ targetIndex, kept: uniformPolicy(view.model, target) })
+    const winner = winnerOf(view, prepared, targetIndex)
+    if (winner) policies.push({ targetIndex, kept: winner.payload.keptUnits })
+  })
+  return evaluations(view, policies, 'test', 'test', windowsOf(view, prepared, 'test'), round)
+}
+
+export function exportSteps(view: SearchView, prepared: PrepareResult, round: number): NewStep<'export'>[] {
+  const { settings } = view
+  const dense = testOf(view, prepared, densePolicy(view))?.result.perplexity ?? null
+  const steps = settings.targets.flatMap((target, targetIndex) => {
+    const winner = winnerOf(view, prepared, targetIndex)
+    if (!winner) return []
+    const { payload, result } = winner
+    return settings.exports.map((format) => ({
+      targetIndex,
+      format,
+      keptUnits: payload.keptUnits,
+      sparsity: payload.sparsity,
+      logPerplexity: result.logPerplexity,
+      windows: payload.windows,
+      report: {
+        denseTestPerplexity: dense,
+        uniformTestPerplexity: testOf(view, prepared, uniformPolicy(view.model, target))?.result.perplexity ?? null,
+        testPerplexity: testOf(view, prepared, payload.keptUnits)?.result.perplexity ?? null,
+        validationPerplexity: result.perplexity,
+      },
+    }))
+  })
+  return steps.map((payload, index) => ({ kind: 'export', round, index, payload }))
+}
+
+function evaluations(
+  view: SearchView,
+  policies: readonly { targetIndex: number | null; kept: KeptUnits }[],
+  purpose: EvaluationPurpose,
+  split: Split,
+  windows: number,
+  round: number,
+): NewStep<'evaluate'>[] {
+  const distinct = new Map<string, EvaluatePayload>()
+  for (const { targetIndex, kept } of policies) {
+    const key = policyKey(kept)
+    if (distinct.has(key)) continue
+    const sparsity = sparsityOf(view.model, kept)
+    distinct.set(key, { purpose, targetIndex, keptUnits: [...kept], sparsity, split, windows, predicted: null })
+  }
+  return [...distinct.values()].map((payload, index) => ({ kind: 'evaluate', round, index, payload }))
+}

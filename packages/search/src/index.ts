@@ -1,0 +1,2 @@
+export { minimumBudget } from './plan-budget.js'
+export { planNextSteps } from './plan-next-steps.js'

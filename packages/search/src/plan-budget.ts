@@ -1,0 +1,74 @@
+import type { SearchSettings } from '@espalier/contracts'
+import type { PrunableModel } from '@espalier/pruning'
+
+/** How the real evaluations of a search are spent. Every number follows from the settings and the model's shape. */
+export interface BudgetPlan {
+  /** Layers that one probe prunes together; 0: no probes. */
+  readonly probeLayers: number
+  readonly probes: number
+  /** Heterogeneous random policies before the first round, over all targets. */
+  readonly randoms: number
+  /** Policies evaluated in each round, a target: one entry a round. */
+  readonly perRound: readonly number[]
+  /** Policies a target that the final measurement compares; 0: none. */
+  readonly finalists: number
+}
+
+/** Share of the free evaluations that probes may take. Beyond it neighbouring layers share a probe. */
+const PROBE_SHARE = 0.7
+/** Share of what is left after the probes that goes to random policies: they teach the predictor interactions. */
+const RANDOM_SHARE = 0.3
+/** A final measurement is long: it may take one evaluation in ten. */
+const FINAL_SHARE = 0.1
+const POLICIES_A_ROUND = 3
+const MOST_ROUNDS = 12
+
+/** Smallest budget of a search: the dense model and, for every target, the uniform policy. */
+export function minimumBudget(targets: number): number {
+  return targets + 1
+}
+
+/**
+ * Splits the budget into probes, random policies, rounds and finalists.
+ *
+ * @param longerFinal whether the final measurement has more windows than an evaluation of the search;
+ *   without it finalists would only be measured twice
+ */
+export function planBudget(settings: SearchSettings, model: PrunableModel, longerFinal: boolean): BudgetPlan {
+  const targets = settings.targets.length
+  const none = { probeLayers: 0, probes: 0, randoms: 0, perRound: [], finalists: 0 }
+  if (settings.agent === 'uniform') return none
+  const finalists = longerFinal ? planFinalists(settings) : 0
+  const free = settings.budget - minimumBudget(targets) - finalists * targets
+  if (free <= 0) return none
+  if (settings.agent === 'random') return { ...none, perRound: splitRounds(free, targets), finalists }
+
+  const { probeLayers, probes } = planProbes(model, free)
+  const rest = free - probes
+  const perRound = splitRounds(rest - Math.floor(rest * RANDOM_SHARE), targets)
+  const guided = perRound.reduce((sum, count) => sum + count * targets, 0)
+  return { probeLayers, probes, randoms: rest - guided, perRound, finalists }
+}
+
+function planFinalists({ budget, finalists, targets }: SearchSettings): number {
+  const affordable = Math.min(finalists, Math.floor((budget * FINAL_SHARE) / targets.length))
+  return affordable < 2 ? 0 : affordable
+}
+
+function planProbes(model: PrunableModel, free: number): { probeLayers: number; probes: number } {
+  const layers = model.modules.length / 2
+  const affordable = Math.floor(free * PROBE_SHARE)
+  if (affordable < 4) return { probeLayers: 0, probes: 0 }
+  const probeLayers = Math.ceil((2 * layers) / affordable)
+  return { probeLayers, probes: 2 * Math.ceil(layers / probeLayers) }
+}
+
+/** Evaluations a target and round, the larger rounds first; their sum over the targets is at most `evaluations`. */
+function splitRounds(evaluations: number, targets: number): number[] {
+  const perTarget = Math.floor(evaluations / targets)
+  if (perTarget === 0) return []
+  const rounds = Math.min(MOST_ROUNDS, Math.ceil(perTarget / POLICIES_A_ROUND))
+  const base = Math.floor(perTarget / rounds)
+  const larger = perTarget - base * rounds
+  return Array.from({ length: rounds }, (_, round) => base + (round < larger ? 1 : 0))
+}

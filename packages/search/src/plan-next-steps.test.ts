@@ -1,0 +1,172 @@
+import type { ModelShape, SearchSettings, StepRecord } from '@espalier/contracts'
+import { createPrunableModel, createRandomGenerator, sparsityOf } from '@espalier/pruning'
+import { describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import { minimumBudget } from './plan-budget.js'
+import { planNextSteps } from './plan-next-steps.js'
+import { simulateSearch } from './simulate-search.test-support.js'
+
+const shapeOf = (layers: number, kvHeads: number, ffnChannels: number): ModelShape => ({
+  architecture: 'llama',
+  layers,
+  hiddenSize: 64,
+  queryHeads: kvHeads * 2,
+  kvHeads,
+  headDim: 16,
+  ffnChannels,
+  vocabularySize: 512,
+  maxPositions: 512,
+  slidingWindow: null,
+  tiedEmbeddings: true,
+  attentionBiasConfigurable: true,
+  mlpBiasConfigurable: true,
+  parameters: 1_000_000,
+  weightBytes: 2_000_000,
+})
+
+const settingsOf = (change: Partial<SearchSettings>): SearchSettings => ({
+  targets: [0.2, 0.35, 0.5],
+  budget: 99,
+  seed: 1,
+  agent: 'network',
+  metric: 'wanda',
+  compensation: 'mean',
+  windowLength: 64,
+  calibrationWindows: 8,
+  validationWindows: 16,
+  finalWindows: null,
+  finalists: 3,
+  minimumImprovement: 0,
+  texts: { calibration: 'c', validation: 'v', test: 't' },
+  exports: ['onnx'],
+  ...change,
+})
+
+const anySearch = fc.record({
+  shape: fc
+    .record({
+      layers: fc.integer({ min: 1, max: 12 }),
+      kv: fc.integer({ min: 1, max: 4 }),
+      ffn: fc.integer({ min: 16, max: 200 }),
+    })
+    .map(({ layers, kv, ffn }) => shapeOf(layers, kv, ffn)),
+  settings: fc.record({
+    targets: fc.uniqueArray(fc.constantFrom(0.1, 0.2, 0.35, 0.5, 0.6), { minLength: 1, maxLength: 3 }),
+    budget: fc.integer({ min: 4, max: 120 }),
+    seed: fc.integer({ min: 0, max: 1000 }),
+    agent: fc.constantFrom('network' as const, 'random' as const, 'uniform' as const),
+    finalWindows: fc.constantFrom(null, 8, 16, 40),
+    minimumImprovement: fc.constantFrom(0, 0.001, 1),
+  }),
+  orderSeed: fc.integer({ min: 0, max: 1000 }),
+})
+
+const evaluated = (steps: readonly StepRecord[]) =>
+  steps
+    .flatMap((step) => (step.kind === 'evaluate' ? [{ round: step.round, index: step.index, ...step.payload }] : []))
+    .sort((a, b) => a.round - b.round || a.index - b.index)
+
+describe('a search', () => {
+  it('ends within its budget, measures nothing twice and reports a policy at every target', () => {
+    fc.assert(
+      fc.property(anySearch, ({ shape, settings, orderSeed }) => {
+        const full = settingsOf(settings)
+        const { steps, plan } = simulateSearch({ shape, settings: full, order: createRandomGenerator(orderSeed) })
+        expect(plan.state).toBe('SUCCEEDED')
+        const onValidation = evaluated(steps).filter(({ split }) => split === 'validation')
+        expect(onValidation.length).toBeLessThanOrEqual(full.budget)
+        expect(plan.result?.evaluations.total).toBe(onValidation.length)
+        const keys = evaluated(steps).map((e) => `${e.split}/${e.windows}/${e.keptUnits}`)
+        expect(new Set(keys).size).toBe(keys.length)
+        const model = createPrunableModel(shape)
+        for (const [index, target] of full.targets.entries()) {
+          const found = plan.result?.targets[index]
+          expect(found?.sparsityTarget).toBe(target)
+          expect(found?.sparsity).toBeLessThanOrEqual(target + 1e-12)
+          expect(found?.sparsity).toBe(sparsityOf(model, found?.keptUnits ?? []))
+          expect(found?.testPerplexity).not.toBeNull()
+          expect(found?.validationPerplexity).toBeLessThanOrEqual((found?.uniform.validationPerplexity ?? 0) * 1.05)
+        }
+      }),
+      { numRuns: 150 },
+    )
+  })
+
+  it('is the same whatever order its steps end in', () => {
+    fc.assert(
+      fc.property(anySearch, fc.integer(), ({ shape, settings, orderSeed }, otherSeed) => {
+        const full = settingsOf(settings)
+        const one = simulateSearch({ shape, settings: full, order: createRandomGenerator(orderSeed) })
+        const other = simulateSearch({ shape, settings: full, order: createRandomGenerator(Math.abs(otherSeed)) })
+        expect(evaluated(other.steps)).toEqual(evaluated(one.steps))
+        expect(other.plan.result).toEqual(one.plan.result)
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  it('spends its whole budget on the demonstration shape', () => {
+    const settings = settingsOf({})
+    const { plan } = simulateSearch({ shape: shapeOf(8, 3, 512), settings, order: createRandomGenerator(1) })
+    expect(plan.result?.evaluations.total).toBe(99)
+    expect(plan.progress.fraction).toBe(1)
+    expect(plan.result?.rounds.length).toBe(plan.progress.rounds)
+  })
+
+  it('takes the winner of the final measurement, not of the search', () => {
+    const { steps, plan } = simulateSearch({
+      shape: shapeOf(8, 3, 512),
+      settings: settingsOf({}),
+      order: createRandomGenerator(3),
+    })
+    const finals = evaluated(steps).filter(({ purpose }) => purpose === 'final')
+    expect(finals).toHaveLength(9)
+    for (const target of plan.result?.targets ?? []) {
+      const measured = steps.flatMap((step) =>
+        step.kind === 'evaluate' && step.payload.purpose === 'final' && step.result && step.payload.targetIndex !== null
+          ? [{ target: step.payload.targetIndex, perplexity: step.result.perplexity }]
+          : [],
+      )
+      const own = measured.filter((m) => settingsOf({}).targets[m.target] === target.sparsityTarget)
+      expect(target.finalPerplexity).toBe(Math.min(...own.map((m) => m.perplexity)))
+    }
+  })
+})
+
+describe('failures', () => {
+  const shape = shapeOf(4, 2, 64)
+  const run = (fails: (step: StepRecord) => boolean) =>
+    simulateSearch({ shape, settings: settingsOf({ budget: 40 }), order: createRandomGenerator(5), fails })
+
+  it('goes on when a single evaluation fails', () => {
+    const { plan } = run((step) => step.kind === 'evaluate' && step.round === 0 && step.index === 7)
+    expect(plan.state).toBe('SUCCEEDED')
+    expect(plan.result?.evaluations.total).toBeLessThan(40)
+  })
+
+  it('fails with the first cause when evaluations fail as a rule, and keeps what was measured', () => {
+    const { plan, steps } = run((step) => step.kind === 'evaluate' && step.index % 2 === 1)
+    expect(plan.state).toBe('FAILED')
+    expect(plan.error?.code).toBe('EVALUATION_FAILED')
+    expect(plan.error?.message).toMatch(/evaluate step 1 of round 0/)
+    expect(steps.some((step) => step.state === 'DONE' && step.kind === 'evaluate')).toBe(true)
+  })
+
+  it.each(['prepare', 'train', 'propose', 'score', 'export'] as const)('fails when %s fails', (kind) => {
+    const { plan } = run((step) => step.kind === kind)
+    expect(plan.state).toBe('FAILED')
+    expect(plan.error?.details.step).toContain(kind)
+  })
+})
+
+describe('a plan', () => {
+  it('of an empty record is the preparation, in the queue', () => {
+    const plan = planNextSteps({ settings: settingsOf({}), shape: shapeOf(2, 1, 8), steps: [] })
+    expect(plan.state).toBe('QUEUED')
+    expect(plan.steps.map((step) => step.kind)).toEqual(['prepare'])
+  })
+
+  it('needs at least the dense model and one policy a target', () => {
+    expect(minimumBudget(3)).toBe(4)
+  })
+})

@@ -1,0 +1,88 @@
+import type { NewStep, PrepareResult, SearchPlan, StepKind } from '@espalier/contracts'
+import { exportSteps, finalEvaluations, finalWindows, testEvaluations } from './final-steps.js'
+import { initialEvaluations } from './initial-evaluations.js'
+import { planBudget } from './plan-budget.js'
+import type { SearchView } from './search-view.js'
+import { expectedImprovement, selectPolicies } from './select-policies.js'
+
+/** Steps that are created together, and that must all have ended before the search goes on. */
+export interface Phase {
+  readonly state: SearchPlan['state']
+  readonly kind: StepKind
+  readonly round: number
+  /** Called once, when no step of this kind and round exists yet. */
+  readonly create: () => readonly NewStep[]
+}
+
+/** Candidates the agent gives for each policy that will be evaluated: the predictor chooses among them. */
+const CANDIDATES_A_POLICY = 16
+/** Measured policies a target from which evolution starts. */
+const INCUMBENTS = 6
+
+/**
+ * A search as the list of its phases. A consumer takes the next phase only when the earlier ones have ended;
+ * so each phase is a pure function of the results before it, and a search can be planned anew from its rows
+ * at any instant.
+ */
+export function* searchPhases(view: SearchView): Generator<Phase, void> {
+  yield { state: 'PREPARING', kind: 'prepare', round: 0, create: () => [step('prepare', 0, {})] }
+  const prepared = view.findResult('prepare', 0)
+  if (!prepared) return
+
+  const budget = planBudget(view.settings, view.model, hasLongerFinal(view, prepared))
+  yield { state: 'SEARCHING', kind: 'evaluate', round: 0, create: () => initialEvaluations(view, budget) }
+
+  for (const [index, count] of budget.perRound.entries()) {
+    if ((yield* searchRound(view, index + 1, count)) === 'converged') break
+  }
+  yield* endPhases(view, prepared, budget.finalists, budget.perRound.length + 1)
+}
+
+function* searchRound(view: SearchView, round: number, count: number): Generator<Phase, 'converged' | 'searched'> {
+  const state = 'SEARCHING'
+  const guided = view.settings.agent === 'network'
+  if (guided) yield { state, kind: 'train', round, create: () => [step('train', round, {})] }
+  yield { state, kind: 'propose', round, create: () => [step('propose', round, proposePayload(view, count))] }
+  if (guided) {
+    yield { state, kind: 'score', round, create: () => [step('score', round, {})] }
+    const evaluated = view.stepsOf('evaluate', round).length > 0
+    if (!evaluated && expectedImprovement(view, round) < view.settings.minimumImprovement) return 'converged'
+  }
+  yield { state, kind: 'evaluate', round, create: () => selectPolicies(view, round, count) }
+  return 'searched'
+}
+
+/** `final` is the round after the last planned one, even when the search converged before that. */
+function* endPhases(view: SearchView, prepared: PrepareResult, finalists: number, final: number): Generator<Phase> {
+  const state = 'FINALISING'
+  if (finalists > 0) {
+    yield { state, kind: 'evaluate', round: final, create: () => finalEvaluations(view, prepared, finalists, final) }
+  }
+  const test = final + 1
+  yield { state, kind: 'evaluate', round: test, create: () => testEvaluations(view, prepared, test) }
+  const last = test + 1
+  yield { state: 'EXPORTING', kind: 'export', round: last, create: () => exportSteps(view, prepared, last) }
+}
+
+/** Finalists are measured again only where that sees tokens which the search has not. */
+export function hasLongerFinal(view: SearchView, prepared: PrepareResult): boolean {
+  return finalWindows(view, prepared) > view.settings.validationWindows
+}
+
+function proposePayload(view: SearchView, count: number) {
+  const incumbents = view.settings.targets.map((_, targetIndex) =>
+    view
+      .rankedForTarget(targetIndex)
+      .slice(0, INCUMBENTS)
+      .map(({ payload }) => payload.keptUnits),
+  )
+  return { count: count * CANDIDATES_A_POLICY, incumbents }
+}
+
+function step<K extends 'prepare' | 'train' | 'propose' | 'score'>(
+  kind: K,
+  round: number,
+  payload: NewStep<K>['payload'],
+): NewStep {
+  return { kind, round, index: 0, payload } as NewStep
+}

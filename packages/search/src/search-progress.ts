@@ -1,0 +1,85 @@
+import type { RoundError, SearchPlan, SearchProgress } from '@espalier/contracts'
+import { uniformPolicy } from '@espalier/pruning'
+import { densePolicy, finalWindows } from './final-steps.js'
+import { planBudget } from './plan-budget.js'
+import { hasLongerFinal } from './search-phases.js'
+import type { SearchView } from './search-view.js'
+
+/** What a person who watches wants to know: stage, round, evaluations, best so far, the predictor's honest error. */
+export function progressOf(view: SearchView, state: SearchPlan['state']): SearchProgress {
+  const { settings } = view
+  const prepared = view.findResult('prepare', 0)
+  const budget = planBudget(settings, view.model, prepared !== undefined && hasLongerFinal(view, prepared))
+  const measured = (kept: readonly number[]) =>
+    view.findMeasurement(kept, 'validation', settings.validationWindows)?.result.perplexity ?? null
+  const errors = roundErrors(view)
+  return {
+    state,
+    round: Math.min(currentRound(view), budget.perRound.length),
+    rounds: budget.perRound.length,
+    evaluationsDone: countEvaluations(view),
+    evaluationsBudget: settings.budget,
+    fraction: state === 'SUCCEEDED' ? 1 : fractionDone(view),
+    densePerplexity: measured(densePolicy(view)),
+    targets: settings.targets.map((target, targetIndex) => ({
+      sparsityTarget: target,
+      bestPerplexity: view.rankedForTarget(targetIndex)[0]?.result.perplexity ?? null,
+      uniformPerplexity: measured(uniformPolicy(view.model, target)),
+    })),
+    predictorError: errors.at(-1) ?? null,
+  }
+}
+
+/** Real evaluations on the validation split, the final ones included. */
+export function countEvaluations(view: SearchView): number {
+  return view.measurements.filter(({ payload }) => payload.split === 'validation').length
+}
+
+/** Error of the predictor on the policies of each round, which it had not seen when it predicted them. */
+export function roundErrors(view: SearchView): RoundError[] {
+  const rounds = new Map<number, { errors: number[]; inside: number }>()
+  for (const step of view.steps) {
+    if (step.kind !== 'evaluate' || !step.result || !step.payload.predicted) continue
+    const { logPerplexity, low, high } = step.payload.predicted
+    const measured = step.result.logPerplexity
+    const round = rounds.get(step.round) ?? { errors: [], inside: 0 }
+    round.errors.push(Math.abs(measured - logPerplexity))
+    if (measured >= low && measured <= high) round.inside++
+    rounds.set(step.round, round)
+  }
+  return [...rounds]
+    .sort(([a], [b]) => a - b)
+    .map(([round, { errors, inside }]) => ({
+      round,
+      evaluations: errors.length,
+      meanAbsoluteError: errors.reduce((sum, error) => sum + error, 0) / errors.length,
+      intervalCoverage: inside / errors.length,
+    }))
+}
+
+function currentRound(view: SearchView): number {
+  let round = 0
+  for (const step of view.steps) round = Math.max(round, step.round)
+  return round
+}
+
+/** Work is counted in windows evaluated, because evaluations are where the time goes. */
+function fractionDone(view: SearchView): number {
+  const done = view.measurements.reduce((sum, { payload }) => sum + payload.windows, 0)
+  return Math.min(0.999, done / expectedWindows(view))
+}
+
+function expectedWindows(view: SearchView): number {
+  const { settings } = view
+  const targets = settings.targets.length
+  const prepared = view.findResult('prepare', 0)
+  const longer = prepared ? finalWindows(view, prepared) : settings.validationWindows
+  const finalists = planBudget(settings, view.model, longer > settings.validationWindows).finalists * targets
+  const testWindows = Math.min(
+    prepared?.splits.test.windows ?? longer,
+    settings.finalWindows ?? Number.POSITIVE_INFINITY,
+  )
+  const searching = Math.max(0, settings.budget - finalists) * settings.validationWindows
+  const exporting = targets * settings.exports.length * settings.validationWindows
+  return searching + finalists * longer + (1 + 2 * targets) * testWindows + exporting
+}

@@ -1,0 +1,51 @@
+import type { PrepareResult, SearchResult, SearchTargetResult } from '@espalier/contracts'
+import { uniformPolicy } from '@espalier/pruning'
+import { densePolicy, finalOf, testOf, winnerOf } from './final-steps.js'
+import { countEvaluations, roundErrors } from './search-progress.js'
+import type { SearchView } from './search-view.js'
+
+/** What the search found so far; null before anything was measured. */
+export function resultOf(view: SearchView): SearchResult | null {
+  const prepared = view.findResult('prepare', 0)
+  if (!prepared || view.measurements.length === 0) return null
+  const dense = densePolicy(view)
+  return {
+    dense: {
+      validationPerplexity: validationOf(view, dense),
+      testPerplexity: testOf(view, prepared, dense)?.result.perplexity ?? null,
+    },
+    evaluations: { total: countEvaluations(view) },
+    rounds: roundErrors(view),
+    targets: view.settings.targets.flatMap((_, targetIndex) => targetResult(view, prepared, targetIndex) ?? []),
+  }
+}
+
+function targetResult(view: SearchView, prepared: PrepareResult, targetIndex: number): SearchTargetResult | undefined {
+  const sparsityTarget = view.settings.targets[targetIndex]
+  const winner = winnerOf(view, prepared, targetIndex)
+  if (sparsityTarget === undefined || !winner) return undefined
+  const { payload, result } = winner
+  const uniform = uniformPolicy(view.model, sparsityTarget)
+  return {
+    sparsityTarget,
+    sparsity: payload.sparsity,
+    keptUnits: payload.keptUnits,
+    validationPerplexity: result.perplexity,
+    finalPerplexity: finalOf(view, prepared, payload.keptUnits)?.result.perplexity ?? null,
+    testPerplexity: testOf(view, prepared, payload.keptUnits)?.result.perplexity ?? null,
+    uniform: {
+      keptUnits: uniform,
+      validationPerplexity: validationOf(view, uniform),
+      testPerplexity: testOf(view, prepared, uniform)?.result.perplexity ?? null,
+    },
+    predicted: payload.predicted && {
+      perplexity: Math.exp(payload.predicted.logPerplexity),
+      low: Math.exp(payload.predicted.low),
+      high: Math.exp(payload.predicted.high),
+    },
+  }
+}
+
+function validationOf(view: SearchView, kept: readonly number[]): number | null {
+  return view.findMeasurement(kept, 'validation', view.settings.validationWindows)?.result.perplexity ?? null
+}

@@ -1,0 +1,118 @@
+import type { NewStep, SearchPlan, SearchRecord, StepRecord, StepResult } from '@espalier/contracts'
+import {
+  createPrunableModel,
+  createRandomGenerator,
+  type RandomGenerator,
+  randomPolicy,
+  uniformPolicy,
+} from '@espalier/pruning'
+import { planNextSteps } from './plan-next-steps.js'
+
+/**
+ * Drives the state machine as the service does, with a synthetic model whose log-perplexity is known, and with
+ * steps that end in any order. Used by tests only.
+ */
+export interface SimulationOptions {
+  readonly settings: SearchRecord['settings']
+  readonly shape: SearchRecord['shape']
+  /** Order in which open steps end. */
+  readonly order: RandomGenerator
+  /** Whether a step fails. */
+  readonly fails?: (step: StepRecord) => boolean
+  readonly splitWindows?: number
+}
+
+export interface Simulation {
+  readonly steps: readonly StepRecord[]
+  readonly plan: SearchPlan
+}
+
+export function simulateSearch(options: SimulationOptions): Simulation {
+  const { settings, shape } = options
+  let steps: StepRecord[] = []
+  for (;;) {
+    const plan = planNextSteps({ settings, shape, steps })
+    if (plan.state === 'SUCCEEDED' || plan.state === 'FAILED') return { steps, plan }
+    steps = [...steps, ...plan.steps.map(openStep)]
+    const open = steps.filter((step) => step.state === 'PENDING')
+    if (open.length === 0) throw new Error(`the search stands still in ${plan.state}`)
+    const next = open[options.order.integer(open.length)]
+    steps = steps.map((step) => (step === next ? endStep(step, steps, options) : step))
+    options.order.shuffle(steps)
+  }
+}
+
+function openStep(step: NewStep): StepRecord {
+  return { ...step, state: 'PENDING', result: null, error: null } as StepRecord
+}
+
+function endStep(step: StepRecord, steps: readonly StepRecord[], options: SimulationOptions): StepRecord {
+  if (options.fails?.(step)) {
+    return { ...step, state: 'FAILED', error: { code: 'EVALUATION_FAILED', message: 'lost', details: {} } }
+  }
+  return { ...step, state: 'DONE', result: resultOf(step, steps, options) } as StepRecord
+}
+
+function resultOf(step: StepRecord, steps: readonly StepRecord[], options: SimulationOptions): StepResult {
+  const { settings, shape } = options
+  const model = createPrunableModel(shape)
+  switch (step.kind) {
+    case 'prepare': {
+      const split = { artifact: 'a', textHash: 'b', tokens: 1, windows: options.splitWindows ?? 64 }
+      return {
+        modelHash: 'c',
+        calibration: 'd',
+        splits: { calibration: split, validation: split, test: split },
+        seconds: 1,
+      }
+    }
+    case 'evaluate': {
+      const logPerplexity = 3 + damageOf(model.modules, step.payload.keptUnits) + 0.01 * Math.sin(step.payload.windows)
+      return { logPerplexity, perplexity: Math.exp(logPerplexity), nll: [1], tokens: 1, seconds: 1 }
+    }
+    case 'train':
+      return { evaluations: 1, residualTrees: 0, noise: 0.1, seconds: 1 }
+    case 'propose': {
+      const random = createRandomGenerator(settings.seed, 'propose', step.round)
+      const policies = (target: number) =>
+        Array.from({ length: step.payload.count }, () => ({
+          keptUnits: [...(random.uniform() < 0.1 ? uniformPolicy(model, target) : randomPolicy(model, target, random))],
+          origin: 'network' as const,
+        }))
+      return {
+        targets: settings.targets.map((target) => ({ policies: policies(target) })),
+        backend: 'none',
+        seconds: 1,
+      }
+    }
+    case 'score': {
+      const proposed = steps.find((other) => other.kind === 'propose' && other.round === step.round)
+      const targets = (proposed?.kind === 'propose' && proposed.result?.targets) || []
+      const scored = targets.map(({ policies }) => ({
+        scores: policies.map(({ keptUnits }) => {
+          const logPerplexity = 3 + damageOf(model.modules, keptUnits)
+          return { logPerplexity, low: logPerplexity - 0.1, high: logPerplexity + 0.1 }
+        }),
+      }))
+      return { targets: scored, policies: 1, seconds: 1 }
+    }
+    case 'export':
+      return {
+        directory: 'x',
+        files: [],
+        parameters: 1,
+        compensationWritten: true,
+        note: null,
+        perplexity: 1,
+        expectedPerplexity: 1,
+        seconds: 1,
+      }
+  }
+}
+
+function damageOf(modules: readonly { index: number; units: number }[], kept: readonly number[]): number {
+  return modules.reduce((sum, module) => {
+    const removed = 1 - (kept[module.index] ?? 0) / module.units
+    return sum + (0.05 + 0.02 * (module.index % 5)) * removed ** 1.5
+  }, 0)
+}

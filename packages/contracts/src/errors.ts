@@ -29,7 +29,6 @@ export const errorCatalogue = {
   ROUTE_NOT_FOUND: entry(404, 'There is nothing at this address'),
   METHOD_NOT_ALLOWED: entry(405, 'The method is not allowed at this address'),
   RESOURCE_NOT_FOUND: entry(404, 'The resource does not exist'),
-  IDEMPOTENCY_KEY_REUSED: entry(409, 'The idempotency key was used for another request'),
   SEARCH_STATE_CONFLICT: entry(409, 'The search is in a state that does not allow this'),
   SERVICE_UNAVAILABLE: entry(503, 'The service cannot answer now', true),
   INTERNAL: entry(500, 'An unexpected error happened'),

@@ -1,18 +1,17 @@
 import { z } from 'zod'
 import { idSchema, pageSchema, timestampSchema } from './http-page.js'
-import { recordedErrorSchema } from './http-problem.js'
-import { stepStates } from './search-record.js'
+import { compensations, importanceMetrics } from './policy.js'
 import { exportFormats, splits } from './search-settings.js'
 import { evaluationPurposes } from './steps.js'
 
-const predictedSchema = z.object({ perplexity: z.number(), low: z.number(), high: z.number() })
+/** Where a policy came from: what it was measured for, or what proposed it. */
+export const policyOrigins = [...evaluationPurposes, 'network', 'evolution'] as const
 
 /** A policy that a search has measured or is about to measure, each one once. */
 export const policySchema = z
   .object({
     id: idSchema,
-    /** What it was first made for: `proposal` came from the agent. */
-    purpose: z.enum(evaluationPurposes),
+    origin: z.enum(policyOrigins),
     targetIndex: z.int().nullable(),
     round: z.int(),
     sparsity: z.number(),
@@ -20,37 +19,51 @@ export const policySchema = z
     keptUnits: z.array(z.int()),
     /** Size of the mask matrices: units and kept units of each module. */
     masks: z.array(z.object({ layer: z.int(), kind: z.enum(['attention', 'ffn']), units: z.int(), kept: z.int() })),
-    predicted: predictedSchema.nullable(),
-    /** Lowest perplexity measured on the validation split; null: not measured yet. */
+    /** Measured on the validation split over the most windows; null: not measured yet. */
     bestPerplexity: z.number().nullable(),
-    evaluations: z.int(),
+    evaluations: z.array(
+      z.object({
+        purpose: z.enum(evaluationPurposes),
+        split: z.enum(splits),
+        windows: z.int(),
+        perplexity: z.number(),
+        logPerplexity: z.number(),
+      }),
+    ),
+    createdAt: timestampSchema,
   })
   .meta({ id: 'Policy' })
 export type PolicyResource = z.infer<typeof policySchema>
 export const policyPageSchema = pageSchema(policySchema)
 
-/** A real measurement of a policy: done, running, waiting or failed. */
+/** A real measurement of a policy, with all that is needed to make it again. */
 export const evaluationSchema = z
   .object({
     id: idSchema,
-    round: z.int(),
-    index: z.int(),
+    policyId: idSchema,
     purpose: z.enum(evaluationPurposes),
     targetIndex: z.int().nullable(),
     split: z.enum(splits),
     windows: z.int(),
-    windowLength: z.int(),
     sparsity: z.number(),
     keptUnits: z.array(z.int()),
-    predicted: predictedSchema.nullable(),
-    state: z.enum(stepStates),
-    perplexity: z.number().nullable(),
-    logPerplexity: z.number().nullable(),
-    tokens: z.int().nullable(),
-    seconds: z.number().nullable(),
-    error: recordedErrorSchema.nullable(),
+    perplexity: z.number(),
+    logPerplexity: z.number(),
+    /** What the predictor said before; null: it was not asked. */
+    predicted: z.object({ perplexity: z.number(), low: z.number(), high: z.number() }).nullable(),
+    protocol: z.object({
+      windowLength: z.int(),
+      windows: z.int(),
+      dataHash: z.string(),
+      modelHash: z.string(),
+      precision: z.string(),
+      metric: z.enum(importanceMetrics),
+      compensation: z.enum(compensations),
+      runtime: z.record(z.string(), z.string()),
+    }),
+    workerId: z.string().nullable(),
+    computeSeconds: z.number(),
     createdAt: timestampSchema,
-    finishedAt: timestampSchema.nullable(),
   })
   .meta({ id: 'Evaluation' })
 export type EvaluationResource = z.infer<typeof evaluationSchema>
@@ -63,6 +76,7 @@ export const evaluationPageSchema = pageSchema(evaluationSchema)
 export const searchEventSchema = z
   .object({
     id: z.string(),
+    /** `state`, `progress`, `evaluation`, `artifact`; more may come. */
     type: z.string(),
     at: timestampSchema,
     data: z.record(z.string(), z.unknown()),

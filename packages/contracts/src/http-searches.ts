@@ -4,6 +4,7 @@ import { recordedErrorSchema } from './http-problem.js'
 import { policyFileSchema } from './policy.js'
 import { searchStates } from './search-record.js'
 import { searchDefaults, searchSettingsSchema } from './search-settings.js'
+import { stepKinds } from './steps.js'
 
 const fields = searchSettingsSchema.shape
 
@@ -26,6 +27,7 @@ export const createSearchBodySchema = z
     validationWindows: fields.validationWindows.default(searchDefaults.validationWindows),
     finalWindows: fields.finalWindows.default(searchDefaults.finalWindows),
     finalists: fields.finalists.default(searchDefaults.finalists),
+    minimumImprovement: fields.minimumImprovement.default(searchDefaults.minimumImprovement),
     exports: fields.exports.default([...searchDefaults.exports]),
     texts: z
       .strictObject({
@@ -123,5 +125,19 @@ export const searchSchema = z
 export type SearchResource = z.infer<typeof searchSchema>
 export const searchPageSchema = pageSchema(searchSchema)
 
-/** Headers of `POST /v1/searches`: the same key with the same body answers the same search. */
-export const idempotencyKeySchema = z.string().min(1).max(200)
+/** `GET /v1/searches/:id`: also how many steps of each kind wait, run and are done. */
+export const searchDetailSchema = searchSchema
+  .extend({
+    steps: z.array(
+      z.object({
+        kind: z.enum(stepKinds),
+        pending: z.int(),
+        running: z.int(),
+        done: z.int(),
+        failed: z.int(),
+        cancelled: z.int(),
+      }),
+    ),
+  })
+  .meta({ id: 'SearchDetail' })
+export type SearchDetailResource = z.infer<typeof searchDetailSchema>

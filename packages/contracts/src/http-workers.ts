@@ -5,14 +5,18 @@ import { workerRoles } from './steps.js'
 export const workerSchema = z
   .object({
     id: idSchema,
-    role: z.enum([...workerRoles, 'dispatcher']),
+    role: z.enum([...workerRoles, 'api', 'dispatcher']),
     node: z.string(),
-    pid: z.int().nullable(),
+    pid: z.int(),
     alive: z.boolean(),
     /** What it computes with, as it reported itself, e.g. { backend: 'cpu', threads: 2 }. */
     details: z.record(z.string(), z.unknown()),
     startedAt: timestampSchema,
-    seenAt: timestampSchema,
+    heartbeatAt: timestampSchema,
+    currentStepId: z.string().nullable(),
+    doneSteps: z.int(),
+    /** Results that came too late: another worker had been given the step. */
+    refusedResults: z.int(),
   })
   .meta({ id: 'Worker' })
 export type WorkerResource = z.infer<typeof workerSchema>

@@ -1,1 +1,6 @@
+export type { ArchitectureDescription, ArchitectureTraits } from './architectures/architecture.js'
+export { listTensors } from './collect-tensors.js'
+export { hashModel } from './hash-model.js'
 export type { HuggingFaceModel, LayerTensors, ModelConfig, TensorLocation } from './hugging-face-model.js'
+export { loadTokenizer, type TextTokenizer } from './load-tokenizer.js'
+export { openModel } from './open-model.js'

@@ -1,0 +1,101 @@
+import { basename } from 'node:path'
+import { EspalierError, type ModelShape } from '@espalier/contracts'
+import type { ArchitectureTraits } from './architectures/architecture.js'
+import { missingTensor, type StoredWeights } from './find-weights.js'
+import type { HuggingFaceModel, LayerTensors, TensorLocation } from './hugging-face-model.js'
+
+const weightDtypes: readonly TensorLocation['dtype'][] = ['F32', 'F16', 'BF16']
+
+const isWeightDtype = (dtype: string): dtype is TensorLocation['dtype'] =>
+  weightDtypes.some((allowed) => allowed === dtype)
+
+export const outputHeadName = 'lm_head.weight'
+
+/** Sizes that fix the shape of every tensor. */
+type Sizes = Pick<
+  ModelShape,
+  'layers' | 'hiddenSize' | 'queryHeads' | 'kvHeads' | 'headDim' | 'ffnChannels' | 'vocabularySize' | 'tiedEmbeddings'
+>
+
+type CollectedTensors = Pick<HuggingFaceModel, 'layers' | 'embedding' | 'finalNorm' | 'outputHead'>
+
+/**
+ * Finds every tensor of the model and checks its shape and dtype. Tensors the model does not use (such as
+ * `rotary_emb.inv_freq` in old checkpoints) are left alone.
+ *
+ * @throws EspalierError MODEL_TENSOR_MISSING, MODEL_TENSOR_INVALID
+ */
+export function collectTensors(
+  weights: StoredWeights,
+  sizes: Sizes,
+  traits: ArchitectureTraits & { readonly qkNorm: boolean },
+): CollectedTensors {
+  const get = (name: string, shape: readonly number[]) => getTensor(weights, name, shape)
+  const { hiddenSize: hidden, vocabularySize: vocabulary } = sizes
+  const embedding = get('model.embed_tokens.weight', [vocabulary, hidden])
+  return {
+    embedding,
+    finalNorm: get('model.norm.weight', [hidden]),
+    outputHead: sizes.tiedEmbeddings ? embedding : get(outputHeadName, [vocabulary, hidden]),
+    layers: Array.from({ length: sizes.layers }, (_, layer) => collectLayer(get, layer, sizes, traits)),
+  }
+}
+
+function collectLayer(
+  get: (name: string, shape: readonly number[]) => TensorLocation,
+  layer: number,
+  sizes: Sizes,
+  traits: ArchitectureTraits & { readonly qkNorm: boolean },
+): LayerTensors {
+  const prefix = `model.layers.${layer}`
+  const weight = (name: string, ...shape: number[]) => get(`${prefix}.${name}.weight`, shape)
+  const bias = (present: boolean, name: string, length: number) =>
+    present ? get(`${prefix}.${name}.bias`, [length]) : null
+  const { hiddenSize: hidden, ffnChannels: channels, headDim } = sizes
+  const queries = sizes.queryHeads * headDim
+  const keys = sizes.kvHeads * headDim
+  const { qkvBias, outputBias, mlpBias, qkNorm } = traits
+  return {
+    inputNorm: weight('input_layernorm', hidden),
+    postAttentionNorm: weight('post_attention_layernorm', hidden),
+    q: weight('self_attn.q_proj', queries, hidden),
+    k: weight('self_attn.k_proj', keys, hidden),
+    v: weight('self_attn.v_proj', keys, hidden),
+    o: weight('self_attn.o_proj', hidden, queries),
+    gate: weight('mlp.gate_proj', channels, hidden),
+    up: weight('mlp.up_proj', channels, hidden),
+    down: weight('mlp.down_proj', hidden, channels),
+    qBias: bias(qkvBias, 'self_attn.q_proj', queries),
+    kBias: bias(qkvBias, 'self_attn.k_proj', keys),
+    vBias: bias(qkvBias, 'self_attn.v_proj', keys),
+    oBias: bias(outputBias, 'self_attn.o_proj', hidden),
+    gateBias: bias(mlpBias, 'mlp.gate_proj', channels),
+    upBias: bias(mlpBias, 'mlp.up_proj', channels),
+    downBias: bias(mlpBias, 'mlp.down_proj', hidden),
+    qNorm: qkNorm ? weight('self_attn.q_norm', headDim) : null,
+    kNorm: qkNorm ? weight('self_attn.k_norm', headDim) : null,
+  }
+}
+
+function getTensor(weights: StoredWeights, name: string, shape: readonly number[]): TensorLocation {
+  const stored = weights.tensors.get(name)
+  if (!stored) throw missingTensor(weights.listedIn, name, `shape [${shape.join(', ')}]`)
+  const { file, dtype, offset, bytes } = stored
+  if (!isWeightDtype(dtype)) throw invalidTensor(file, name, `dtype ${weightDtypes.join(', ')}`, dtype)
+  if (stored.shape.length !== shape.length || stored.shape.some((length, i) => length !== shape[i])) {
+    throw invalidTensor(file, name, `shape [${shape.join(', ')}]`, `[${stored.shape.join(', ')}]`)
+  }
+  return { name, file, fileName: basename(file), dtype, shape, offset, bytes }
+}
+
+export function invalidTensor(file: string, tensor: string, expected: string, found: string): EspalierError {
+  const message = `${file}, tensor ${tensor}: expected ${expected}, found ${found}`
+  return new EspalierError('MODEL_TENSOR_INVALID', message, { file, tensor, expected, found })
+}
+
+/** Every tensor the model uses, each once, in the order of the computation. */
+export function listTensors(tensors: CollectedTensors): readonly TensorLocation[] {
+  const ofLayers = tensors.layers.flatMap((layer) => Object.values(layer) as (TensorLocation | null)[])
+  const all = [tensors.embedding, ...ofLayers, tensors.finalNorm, tensors.outputHead]
+  return [...new Set(all.filter((tensor) => tensor !== null))]
+}

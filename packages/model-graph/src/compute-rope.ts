@@ -1,0 +1,63 @@
+import type { ModelConfig } from './hugging-face-model.js'
+import { type RawModelConfig, type RopeParameters, refuseConfig } from './parse-model-config.js'
+
+/** Base of the frequencies where config.json gives none (all supported architectures). */
+const defaultTheta = 10_000
+
+/**
+ * Inverse frequencies of the rotary embedding, 1 / theta^(2i / headDim), scaled as config.json says.
+ * Precedence as in transformers: `rope_scaling`, else `rope_parameters`; a theta inside before the one beside.
+ *
+ * @throws EspalierError MODEL_CONFIG_INVALID, MODEL_UNSUPPORTED_ARCHITECTURE (any scaling but `llama3`)
+ */
+export function computeRope(config: RawModelConfig, headDim: number): ModelConfig['rope'] {
+  const scaling = config.rope_scaling && Object.keys(config.rope_scaling).length > 0 ? config.rope_scaling : null
+  const field = scaling ? 'rope_scaling' : 'rope_parameters'
+  const parameters = scaling ?? config.rope_parameters ?? {}
+  refusePartialRotation(config, parameters)
+  const theta = parameters.rope_theta ?? config.rope_theta ?? defaultTheta
+  const plain = Float64Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim))
+  const type = parameters.rope_type ?? parameters.type ?? 'default'
+  if (type === 'default') return { theta, inverseFrequencies: plain, attentionFactor: 1 }
+  if (type !== 'llama3') {
+    throw refuseConfig(`${field}.rope_type`, ['default', 'llama3'], type, 'MODEL_UNSUPPORTED_ARCHITECTURE')
+  }
+  return { theta, inverseFrequencies: scaleLikeLlama3(plain, config, parameters, field), attentionFactor: 1 }
+}
+
+function refusePartialRotation(config: RawModelConfig, parameters: RopeParameters): void {
+  const factor = parameters.partial_rotary_factor ?? config.partial_rotary_factor ?? 1
+  if (factor !== 1) throw refuseConfig('partial_rotary_factor', 1, factor, 'MODEL_UNSUPPORTED_ARCHITECTURE')
+}
+
+/**
+ * Llama 3.1 scaling, with wavelength w = 2 pi / f and original context C:
+ * f when w < C / high, f / factor when w > C / low, and between them
+ * (1 - s) f / factor + s f with s = (C / w - low) / (high - low).
+ * Source: transformers, modeling_rope_utils.py, `_compute_llama3_parameters`.
+ */
+function scaleLikeLlama3(
+  plain: Float64Array,
+  config: RawModelConfig,
+  parameters: RopeParameters,
+  field: string,
+): Float64Array {
+  const required = (name: 'factor' | 'low_freq_factor' | 'high_freq_factor'): number => {
+    const value = parameters[name]
+    if (value === undefined) throw refuseConfig(`${field}.${name}`, 'a positive number', value)
+    return value
+  }
+  const [factor, low, high] = [required('factor'), required('low_freq_factor'), required('high_freq_factor')]
+  if (high <= low) throw refuseConfig(`${field}.high_freq_factor`, `more than low_freq_factor (${low})`, high)
+  const context =
+    parameters.original_max_position_embeddings ??
+    config.original_max_position_embeddings ??
+    config.max_position_embeddings
+  return plain.map((frequency) => {
+    const wavelength = (2 * Math.PI) / frequency
+    if (wavelength < context / high) return frequency
+    if (wavelength > context / low) return frequency / factor
+    const smooth = (context / wavelength - low) / (high - low)
+    return ((1 - smooth) * frequency) / factor + smooth * frequency
+  })
+}

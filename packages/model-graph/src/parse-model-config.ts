@@ -1,0 +1,133 @@
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { EspalierError } from '@espalier/contracts'
+import { z } from 'zod'
+
+/** A real config.json has a few kilobytes; parsing JSON takes many times its size in memory. */
+const maxConfigBytes = 4 * 2 ** 20
+
+const count = z
+  .int()
+  .positive()
+  .max(2 ** 31 - 1)
+
+/**
+ * Rotary settings, `rope_parameters` (transformers 5) or `rope_scaling` (before).
+ * `type` is what `rope_type` was called before transformers 4.45.
+ */
+const ropeParametersSchema = z.looseObject({
+  rope_type: z.string().optional(),
+  type: z.string().optional(),
+  rope_theta: z.number().positive().optional(),
+  partial_rotary_factor: z.number().optional(),
+  factor: z.number().positive().optional(),
+  low_freq_factor: z.number().positive().optional(),
+  high_freq_factor: z.number().positive().optional(),
+  original_max_position_embeddings: count.optional(),
+})
+
+/** The fields of `config.json` that decide what is computed. Defaults that differ by architecture stay undefined. */
+const modelConfigSchema = z.looseObject({
+  hidden_size: count,
+  intermediate_size: count,
+  num_hidden_layers: count.max(4096),
+  num_attention_heads: count,
+  num_key_value_heads: count.nullish(),
+  head_dim: count.nullish(),
+  vocab_size: count,
+  max_position_embeddings: count,
+  rms_norm_eps: z.number().positive().default(1e-6),
+  tie_word_embeddings: z.boolean().default(false),
+  attention_bias: z.boolean().default(false),
+  mlp_bias: z.boolean().default(false),
+  sliding_window: count.nullish(),
+  use_sliding_window: z.boolean().default(false),
+  max_window_layers: z.int().min(0).default(28),
+  layer_types: z.array(z.string()).nullish(),
+  rope_theta: z.number().positive().nullish(),
+  partial_rotary_factor: z.number().nullish(),
+  original_max_position_embeddings: count.nullish(),
+  rope_scaling: ropeParametersSchema.nullish(),
+  rope_parameters: ropeParametersSchema.nullish(),
+})
+
+export type RawModelConfig = z.infer<typeof modelConfigSchema>
+export type RopeParameters = z.infer<typeof ropeParametersSchema>
+
+/** The fields that say whether the rest can be understood. */
+const modelIdentitySchema = z.looseObject({
+  model_type: z.string(),
+  architectures: z.array(z.string()).nullish(),
+  hidden_act: z.string().default('silu'),
+  quantization_config: z.unknown().optional(),
+})
+
+export type ModelIdentity = z.infer<typeof modelIdentitySchema>
+
+export const configFileName = 'config.json'
+
+/** Reads `config.json` of a model folder. @throws EspalierError MODEL_UNREADABLE, MODEL_CONFIG_INVALID (not JSON) */
+export async function readConfigFile(directory: string): Promise<Readonly<Record<string, unknown>>> {
+  const json = await readJson(join(directory, configFileName), maxConfigBytes, 'MODEL_CONFIG_INVALID')
+  return parseConfig(z.record(z.string(), z.unknown()), json)
+}
+
+/** @throws EspalierError MODEL_CONFIG_INVALID */
+export function parseModelIdentity(raw: unknown): ModelIdentity {
+  return parseConfig(modelIdentitySchema, raw)
+}
+
+/** @throws EspalierError MODEL_CONFIG_INVALID */
+export function parseModelConfig(raw: unknown): RawModelConfig {
+  return parseConfig(modelConfigSchema, raw)
+}
+
+function parseConfig<T>(schema: z.ZodType<T>, raw: unknown): T {
+  const parsed = schema.safeParse(raw)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]
+  const expected = issue?.message ?? 'a valid configuration'
+  throw refuseConfig(issue?.path.join('.') || 'top level', expected, valueAt(raw, issue?.path ?? []))
+}
+
+/** The error of a field of `config.json` that is not as it has to be. */
+export function refuseConfig(
+  field: string,
+  expected: unknown,
+  found: unknown,
+  code: 'MODEL_CONFIG_INVALID' | 'MODEL_UNSUPPORTED_ARCHITECTURE' = 'MODEL_CONFIG_INVALID',
+): EspalierError {
+  const show = (value: unknown) => (typeof value === 'string' ? value : (JSON.stringify(value) ?? 'nothing'))
+  const message = `${configFileName}, ${field}: expected ${show(expected)}, found ${show(found)}`
+  return new EspalierError(code, message, { file: configFileName, field, expected, found: found ?? null })
+}
+
+function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) => (typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined),
+    root,
+  )
+}
+
+/** Reads a JSON file of a model folder. @throws EspalierError MODEL_UNREADABLE, or `code` when it is not JSON */
+export async function readJson(
+  path: string,
+  maxBytes: number,
+  code: 'MODEL_CONFIG_INVALID' | 'MODEL_FILE_INVALID',
+): Promise<unknown> {
+  let text: string
+  try {
+    const { size } = await stat(path)
+    if (size > maxBytes) throw new Error(`it has ${size} bytes, at most ${maxBytes} are read`)
+    text = await readFile(path, 'utf8')
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new EspalierError('MODEL_UNREADABLE', `${path} cannot be read: ${reason}`, { file: path }, { cause })
+  }
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    const found = cause instanceof Error ? cause.message : String(cause)
+    throw new EspalierError(code, `${path}: expected JSON, found: ${found}`, { file: path, expected: 'JSON', found })
+  }
+}

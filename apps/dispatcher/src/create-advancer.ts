@@ -1,0 +1,56 @@
+import { roleOfStep, type SearchRecord, type WorkerRole, workerRoles } from '@espalier/contracts'
+import type { WorkQueue } from '@espalier/queue'
+import type { Logger } from '@espalier/runtime'
+import { planNextSteps } from '@espalier/search'
+import type { StepRef, Store } from '@espalier/store'
+import { describeWait, type OpenSteps, openStepsOf } from './describe-wait.js'
+
+export interface AdvancerOptions {
+  readonly store: Store
+  readonly queue: WorkQueue
+  readonly logger: Logger
+}
+
+/** Brings searches up to date: plans from the rows, writes the plan, wakes the workers that have something to do. */
+export interface Advancer {
+  /** Calls for the same search that come while one is under way are served by one more, after it. */
+  advance(searchId: string): Promise<void>
+}
+
+export function createAdvancer({ store, queue, logger }: AdvancerOptions): Advancer {
+  const running = new Map<string, Promise<void>>()
+  const again = new Set<string>()
+
+  const advanceOnce = async (searchId: string): Promise<void> => {
+    let open: OpenSteps | undefined
+    const advanced = await store.searches.advance(searchId, (record: SearchRecord) => {
+      open = openStepsOf(record.steps)
+      return planNextSteps(record)
+    })
+    if (!advanced) return
+    await wakeWorkers(queue, advanced.created)
+    if (advanced.created.length > 0)
+      logger.info({ searchId, ...advanced, created: advanced.created.length }, 'advanced')
+    if (open) await store.searches.setWaitReason(searchId, describeWait(open, await store.steps.loadByRole()))
+  }
+
+  const advance = async (searchId: string): Promise<void> => {
+    const current = running.get(searchId)
+    if (current) {
+      again.add(searchId)
+      return current
+    }
+    const work = advanceOnce(searchId).finally(() => running.delete(searchId))
+    running.set(searchId, work)
+    await work
+    if (again.delete(searchId)) await advance(searchId)
+  }
+  return { advance }
+}
+
+async function wakeWorkers(queue: WorkQueue, created: readonly StepRef[]): Promise<void> {
+  for (const role of workerRoles) {
+    const ids = created.filter((step) => roleOfStep[step.kind] === role).map((step) => step.id)
+    if (ids.length > 0) await queue.wake(role satisfies WorkerRole, ids)
+  }
+}

@@ -1,0 +1,31 @@
+import { roleOfStep, type StepRecord, type WorkerRole, workerRoles } from '@espalier/contracts'
+import type { RoleLoad } from '@espalier/store'
+
+/** Steps of one search that have not ended. */
+export interface OpenSteps {
+  readonly pending: ReadonlySet<WorkerRole>
+  readonly running: number
+}
+
+export function openStepsOf(steps: readonly StepRecord[]): OpenSteps {
+  const pending = steps.filter((step) => step.state === 'PENDING')
+  return {
+    pending: new Set(pending.map((step) => roleOfStep[step.kind])),
+    running: steps.filter((step) => step.state === 'RUNNING').length,
+  }
+}
+
+/** Why a search stands still, as a sentence for people; null: it does not, or will start in a moment. */
+export function describeWait(open: OpenSteps, load: Readonly<Record<WorkerRole, RoleLoad>>): string | null {
+  if (open.running > 0) return null
+  for (const role of workerRoles) {
+    if (!open.pending.has(role)) continue
+    const { liveWorkers, running, pending } = load[role]
+    if (liveWorkers === 0) return `waiting: no ${role} worker is running`
+    if (running >= liveWorkers) {
+      const noun = liveWorkers === 1 ? `the ${role} worker is` : `all ${liveWorkers} ${role} workers are`
+      return `waiting: ${noun} busy with other searches, ${pending} steps are in line`
+    }
+  }
+  return null
+}

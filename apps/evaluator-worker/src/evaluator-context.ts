@@ -1,0 +1,20 @@
+import type { ArtifactStore, Logger } from '@espalier/runtime'
+import type { Store } from '@espalier/store'
+import type { SearchDataReader } from './search-data.js'
+import type { WarmModels } from './warm-model.js'
+
+/** What the processors of this worker share. */
+export interface EvaluatorContext {
+  readonly store: Store
+  readonly artifacts: ArtifactStore
+  readonly models: WarmModels
+  readonly searchData: SearchDataReader
+  readonly threads: number | null
+}
+
+/** What the worker loop gives with each step. */
+export interface StepContext {
+  /** Aborted when the lease is lost or the search cancelled. */
+  readonly signal: AbortSignal
+  readonly logger: Logger
+}

@@ -1,0 +1,34 @@
+import { createRequire } from 'node:module'
+import type { EvaluateResult } from '@espalier/contracts'
+import { selectKeptIndices } from '@espalier/pruning'
+import type { EvaluationProtocol, Lease } from '@espalier/store'
+import type { EvaluatorContext, StepContext } from './evaluator-context.js'
+
+const { version: onnxruntime } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string }
+
+/** Really measures a policy. */
+export async function processEvaluate(context: EvaluatorContext, lease: Lease<'evaluate'>, step: StepContext) {
+  const { payload, settings } = lease
+  const warm = await context.models.get(lease.model.path, lease.model.hash)
+  const data = await context.searchData.read(lease, warm.prunable)
+  const measured = await warm.evaluator.measure({
+    keptIndices: selectKeptIndices(data.rankings, payload.keptUnits),
+    calibration: settings.compensation === 'mean' ? data.calibration : null,
+    ids: await data.idsOf(payload.split),
+    windowLength: settings.windowLength,
+    windows: payload.windows,
+    signal: step.signal,
+  })
+  const protocol: EvaluationProtocol = {
+    windowLength: settings.windowLength,
+    windows: payload.windows,
+    dataHash: data.prepared.splits[payload.split].textHash,
+    modelHash: warm.hash,
+    precision: 'fp32',
+    metric: settings.metric,
+    compensation: settings.compensation,
+    runtime: { onnxruntime, node: process.versions.node },
+  }
+  const result: EvaluateResult = measured
+  return { result, effects: { protocol } }
+}

@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { EspalierError, type PrepareResult, type Split, splits } from '@espalier/contracts'
+import { writeCalibration } from '@espalier/evaluator'
+import { loadTokenizer } from '@espalier/model-graph'
+import type { CalibrationRow, Lease } from '@espalier/store'
+import type { EvaluatorContext, StepContext } from './evaluator-context.js'
+import { idsToBytes, type TokenisedText, tokeniseText } from './tokenise-text.js'
+
+/** Hashes the model, tokenises the texts, and calibrates unless a search before did it with the same model and text. */
+export async function processPrepare(context: EvaluatorContext, lease: Lease<'prepare'>, step: StepContext) {
+  const started = performance.now()
+  const { settings } = lease
+  const warm = await context.models.get(lease.model.path, null)
+  checkWindow(lease)
+  const tokenizer = await loadTokenizer(lease.model.path)
+  const texts = {} as Record<Split, TokenisedText>
+  for (const split of splits) {
+    texts[split] = await tokeniseText(tokenizer, split, settings.texts[split], settings.windowLength)
+  }
+  checkWindows(lease, texts)
+
+  const calibration = await calibrate(context, lease, step, warm.hash, texts.calibration)
+  const result: PrepareResult = {
+    modelHash: warm.hash,
+    calibration: calibration.artifact,
+    splits: {
+      calibration: await storeIds(context, texts.calibration),
+      validation: await storeIds(context, texts.validation),
+      test: await storeIds(context, texts.test),
+    },
+    seconds: (performance.now() - started) / 1000,
+  }
+  return { result, effects: { calibration } }
+}
+
+async function calibrate(
+  context: EvaluatorContext,
+  lease: Lease<'prepare'>,
+  step: StepContext,
+  modelHash: string,
+  text: TokenisedText,
+): Promise<CalibrationRow> {
+  const { windowLength, calibrationWindows: windows } = lease.settings
+  const identity = { modelHash, dataHash: text.textHash, windowLength, windows }
+  const key = createHash('sha256').update(JSON.stringify(identity)).digest('hex')
+  const known = await context.store.calibrations.find(lease.teamId, key)
+  if (known && (await context.artifacts.has(known.artifact))) return known
+
+  const { evaluator } = await context.models.get(lease.model.path, null)
+  const record = await evaluator.calibrate({ ids: text.ids, windowLength, windows, signal: step.signal })
+  const file = join(tmpdir(), `espalier-calibration-${lease.stepId}-${lease.fencingToken}.safetensors`)
+  try {
+    await writeCalibration(file, record)
+    return { key, ...identity, artifact: await context.artifacts.putFile(file) }
+  } finally {
+    await rm(file, { force: true })
+  }
+}
+
+async function storeIds(context: EvaluatorContext, text: TokenisedText) {
+  const artifact = await context.artifacts.putBytes(idsToBytes(text.ids))
+  return { artifact, textHash: text.textHash, tokens: text.ids.length, windows: text.windows }
+}
+
+/** The session would refuse it too, but here it is refused before any work is done. */
+function checkWindow({ model, settings }: Lease<'prepare'>): void {
+  const { maxPositions, slidingWindow } = model.shape
+  const longest = Math.min(maxPositions, slidingWindow ?? maxPositions)
+  if (settings.windowLength <= longest) return
+  throw new EspalierError(
+    'MODEL_WINDOW_TOO_LONG',
+    `The window of ${settings.windowLength} tokens is longer than the ${longest} of the model in ${model.path}`,
+    { windowLength: settings.windowLength, allowed: longest },
+  )
+}
+
+function checkWindows({ settings }: Lease<'prepare'>, texts: Record<Split, TokenisedText>): void {
+  const wanted = { calibration: settings.calibrationWindows, validation: settings.validationWindows }
+  for (const split of ['calibration', 'validation'] as const) {
+    if (texts[split].windows >= wanted[split]) continue
+    throw new EspalierError(
+      'TEXT_TOO_SHORT',
+      `The ${split} text ${settings.texts[split]} has ${texts[split].windows} windows of ${settings.windowLength} tokens; ` +
+        `${wanted[split]} were asked for`,
+      { split, windows: texts[split].windows, wanted: wanted[split] },
+    )
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * Searches in one process, without a service, and compares with other search methods at the same number of real
+ * evaluations. The state machine, agent, predictor and evaluator are the ones that the service runs.
+ *
+ *   npm run bench -- search --model models/demo --seeds 1,2,3,4,5 --budget 99 [--targets 0.2,0.35,0.5]
+ *     [--agent network|random|uniform] [--peers FILE] [--cache FILE] [--json]
+ *
+ * --peers: a file like bench/reference/peers-demo.json; its medians are printed beside ours.
+ * --cache: a file that keeps measured log-perplexities between runs.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { createEvaluator } from '@espalier/evaluator'
+import { loadTokenizer, openModel } from '@espalier/model-graph'
+import { proposePolicies } from '@espalier/policy-agent'
+import { trainPredictor } from '@espalier/predictor'
+import { createPrunableModel, rankModules, selectKeptIndices } from '@espalier/pruning'
+import { planNextSteps } from '@espalier/search'
+
+const { values: options } = parseArgs({
+  options: {
+    model: { type: 'string', default: 'models/demo' },
+    seeds: { type: 'string', default: '1,2,3,4,5' },
+    budget: { type: 'string', default: '99' },
+    targets: { type: 'string', default: '0.2,0.35,0.5' },
+    agent: { type: 'string', default: 'network' },
+    window: { type: 'string', default: '256' },
+    'calibration-windows': { type: 'string', default: '16' },
+    'validation-windows': { type: 'string', default: '16' },
+    'final-windows': { type: 'string' },
+    metric: { type: 'string', default: 'wanda' },
+    compensation: { type: 'string', default: 'mean' },
+    peers: { type: 'string' },
+    cache: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
+})
+
+const settingsFor = (seed) => ({
+  targets: options.targets.split(',').map(Number),
+  budget: Number(options.budget),
+  seed,
+  agent: options.agent,
+  metric: options.metric,
+  compensation: options.compensation,
+  windowLength: Number(options.window),
+  calibrationWindows: Number(options['calibration-windows']),
+  validationWindows: Number(options['validation-windows']),
+  finalWindows: options['final-windows'] ? Number(options['final-windows']) : null,
+  finalists: 3,
+  minimumImprovement: 0,
+  texts: Object.fromEntries(splits.map((split) => [split, join(options.model, 'texts', `${split}.txt`)])),
+  exports: [],
+})
+
+const splits = ['calibration', 'validation', 'test']
+
+async function main() {
+  const bench = await openBench()
+  const runs = []
+  try {
+    for (const seed of options.seeds.split(',').map(Number)) {
+      const run = await searchOnce(bench, settingsFor(seed))
+      runs.push(run)
+      if (!options.json) printRun(run)
+    }
+  } finally {
+    await bench.evaluator.close()
+    bench.cache.save()
+  }
+  const summary = summarise(runs)
+  if (options.json) console.log(JSON.stringify({ runs, summary }))
+  else printSummary(summary)
+}
+
+/** Opens the model, tokenises its texts and calibrates: what all seeds share. */
+async function openBench() {
+  const settings = settingsFor(1)
+  const model = await openModel(options.model)
+  const tokenizer = await loadTokenizer(options.model)
+  const ids = {}
+  for (const split of splits) ids[split] = tokenizer.encode(readFileSync(settings.texts[split], 'utf8'))
+  const evaluator = await createEvaluator({ modelDirectory: options.model })
+  const { windowLength, calibrationWindows: windows } = settings
+  const calibration = await evaluator.calibrate({ ids: ids.calibration, windowLength, windows })
+  const prunable = createPrunableModel(model.shape)
+  const rankings = rankModules(settings.metric, calibration.modules, prunable)
+  return { model, prunable, ids, evaluator, calibration, rankings, cache: openCache() }
+}
+
+function openCache() {
+  const file = options.cache
+  const known = new Map(file && existsSync(file) ? Object.entries(JSON.parse(readFileSync(file, 'utf8'))) : [])
+  return { known, save: () => file && writeFileSync(file, JSON.stringify(Object.fromEntries(known))) }
+}
+
+/** One search, from the empty record to the end. */
+async function searchOnce(bench, settings) {
+  const steps = []
+  const time = { evaluate: 0, train: 0, propose: 0, score: 0 }
+  let predictor
+  for (;;) {
+    const plan = planNextSteps({ settings, shape: bench.model.shape, steps })
+    if (plan.state === 'SUCCEEDED') return { seed: settings.seed, result: plan.result, time }
+    if (plan.state === 'FAILED') throw new Error(plan.error.message)
+    for (const step of plan.steps) {
+      const started = performance.now()
+      const result = await perform(bench, settings, steps, step, predictor)
+      if (step.kind === 'train') predictor = result.predictor
+      if (step.kind in time) time[step.kind] += (performance.now() - started) / 1000
+      steps.push({ ...step, state: 'DONE', result, error: null })
+    }
+  }
+}
+
+async function perform(bench, settings, steps, step, predictor) {
+  const { prunable: model, rankings } = bench
+  const { seed, targets, agent } = settings
+  switch (step.kind) {
+    case 'prepare':
+      return prepared(bench, settings)
+    case 'evaluate':
+      return measure(bench, settings, step.payload)
+    case 'train': {
+      const evaluations = steps
+        .filter(
+          ({ kind, payload }) => kind === 'evaluate' && payload.split === 'validation' && payload.purpose !== 'final',
+        )
+        .map(({ payload, result }) => ({
+          purpose: payload.purpose,
+          kept: payload.keptUnits,
+          logPerplexity: result.logPerplexity,
+        }))
+      return { predictor: trainPredictor({ model, rankings, evaluations, seed }), seconds: 0 }
+    }
+    case 'propose': {
+      const { count, incumbents } = step.payload
+      const request = { agent, model, rankings, predictor: predictor ?? null, targets, count, incumbents, seed }
+      return proposePolicies({ ...request, round: step.round })
+    }
+    case 'score': {
+      const proposed = steps.find(({ kind, round }) => kind === 'propose' && round === step.round)
+      const score = ({ keptUnits }) => predictor.predict(keptUnits)
+      return { targets: proposed.result.targets.map(({ policies }) => ({ scores: policies.map(score) })) }
+    }
+    default:
+      throw new Error(`no way to perform ${step.kind}`)
+  }
+}
+
+function prepared(bench, settings) {
+  const split = (name) => ({
+    artifact: '',
+    textHash: '',
+    tokens: bench.ids[name].length,
+    windows: Math.floor(bench.ids[name].length / settings.windowLength),
+  })
+  return { splits: Object.fromEntries(splits.map((name) => [name, split(name)])) }
+}
+
+async function measure(bench, settings, payload) {
+  const { keptUnits, split, windows } = payload
+  const key = [options.model, settings.metric, settings.compensation, split, windows, keptUnits].join('/')
+  const known = bench.cache.known.get(key)
+  if (known !== undefined) return { logPerplexity: known, perplexity: Math.exp(known) }
+  const result = await bench.evaluator.measure({
+    keptIndices: selectKeptIndices(bench.rankings, keptUnits),
+    calibration: settings.compensation === 'mean' ? bench.calibration : null,
+    ids: bench.ids[split],
+    windowLength: settings.windowLength,
+    windows,
+  })
+  bench.cache.known.set(key, result.logPerplexity)
+  return result
+}
+
+const median = (values) => {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}
+
+function summarise(runs) {
+  const peers = options.peers ? JSON.parse(readFileSync(options.peers, 'utf8')).peers : {}
+  return options.targets.split(',').map((target, index) => {
+    const found = runs.map(({ result }) => result.targets[index])
+    const row = {
+      target: Number(target),
+      median: median(found.map(({ testPerplexity }) => testPerplexity)),
+      worst: Math.max(...found.map(({ testPerplexity }) => testPerplexity)),
+      uniform: found[0].uniform.testPerplexity,
+      evaluations: Math.max(...runs.map(({ result }) => result.evaluations.total)),
+    }
+    for (const [peer, rows] of Object.entries(peers))
+      row[peer] = median(rows[String(Number(target))].map(({ test }) => test))
+    return row
+  })
+}
+
+function printRun({ seed, result, time }) {
+  const found = result.targets.map(
+    ({ sparsityTarget, validationPerplexity, testPerplexity }) =>
+      `${sparsityTarget}: ${validationPerplexity.toFixed(3)} / ${testPerplexity.toFixed(3)}`,
+  )
+  const seconds = Object.entries(time).map(([kind, value]) => `${kind} ${value.toFixed(1)} s`)
+  const errors = result.rounds.map(
+    ({ meanAbsoluteError: e, intervalCoverage: c }) => `${e.toFixed(3)}(${c.toFixed(2)})`,
+  )
+  console.log(`seed ${seed}: validation / test at ${found.join(', ')}; ${seconds.join(', ')}`)
+  console.log(`  predictor's error (coverage) by round: ${errors.join(' ')}`)
+}
+
+function printSummary(summary) {
+  const round = (value) => (typeof value === 'number' ? Number(value.toFixed(3)) : value)
+  console.table(summary.map((row) => Object.fromEntries(Object.entries(row).map(([k, v]) => [k, round(v)]))))
+}
+
+await main()

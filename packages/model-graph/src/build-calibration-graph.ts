@@ -1,0 +1,98 @@
+import { OnnxGraph } from '@espalier/tensor-files'
+import {
+  addAttention,
+  addDecoderContext,
+  addEmbedding,
+  addFeedForward,
+  addNorm,
+  type DecoderContext,
+} from './build-decoder.js'
+import { evaluationModelOptions } from './build-evaluation-graph.js'
+import { fusedOperators } from './build-fused-operators.js'
+import { type LocateWeight, locateInModel } from './build-weights.js'
+import type { HuggingFaceModel, TensorLocation } from './hugging-face-model.js'
+
+/** Outputs of the calibration graph, double, one row a layer. */
+export const calibrationOutputs = {
+  /** [layers, queryHeads x headDim] */
+  attentionSums: 'attention_sums',
+  attentionSquareSums: 'attention_square_sums',
+  /** [layers, ffnChannels] */
+  ffnSums: 'ffn_sums',
+  ffnSquareSums: 'ffn_square_sums',
+} as const
+
+interface InputStatistics {
+  readonly sum: string
+  readonly squareSum: string
+}
+
+/**
+ * The dense model up to its last layer, giving for every input channel of every o_proj and down_proj the sum and
+ * the sum of squares over the tokens of the run, accumulated in double. Input: `input_ids` int64 [B, T].
+ */
+export function buildCalibrationGraph(
+  model: HuggingFaceModel,
+  options: { readonly locate?: LocateWeight } = {},
+): Uint8Array {
+  const graph = new OnnxGraph('calibration')
+  const context = addDecoderContext(graph, model, fusedOperators, options.locate ?? locateInModel)
+  const attention: InputStatistics[] = []
+  const ffn: InputStatistics[] = []
+  let residual = addEmbedding(graph, context)
+  for (const layer of model.layers) {
+    const heads = addAttention(graph, context, layer, addNorm(graph, context, residual, layer.inputNorm), null)
+    attention.push(addInputStatistics(graph, heads))
+    residual = addToResidual(graph, context, residual, heads, layer.o, layer.oBias)
+    const normed = addNorm(graph, context, residual, layer.postAttentionNorm)
+    const channels = addFeedForward(graph, context, layer, normed, null)
+    ffn.push(addInputStatistics(graph, channels))
+    residual = addToResidual(graph, context, residual, channels, layer.down, layer.downBias)
+  }
+  const { layers, queryHeads, headDim, ffnChannels } = model.shape
+  const declare = (rows: string[], width: number, name: string) =>
+    graph.addOutput(graph.add('Concat', rows, { axis: 0 }), 'double', [layers, width], name)
+  declare(
+    attention.map((module) => module.sum),
+    queryHeads * headDim,
+    calibrationOutputs.attentionSums,
+  )
+  declare(
+    attention.map((module) => module.squareSum),
+    queryHeads * headDim,
+    calibrationOutputs.attentionSquareSums,
+  )
+  declare(
+    ffn.map((module) => module.sum),
+    ffnChannels,
+    calibrationOutputs.ffnSums,
+  )
+  declare(
+    ffn.map((module) => module.squareSum),
+    ffnChannels,
+    calibrationOutputs.ffnSquareSums,
+  )
+  return graph.encodeModel(evaluationModelOptions)
+}
+
+/** Sum and sum of squares over B and T, each [1, width]. */
+function addInputStatistics(graph: OnnxGraph, value: string): InputStatistics {
+  const double = graph.add('Cast', [value], { to: { type: 'double' } })
+  const total = (summand: string) => {
+    const sum = graph.add('ReduceSum', [summand, graph.int64([0, 1])], { keepdims: 0 })
+    return graph.add('Unsqueeze', [sum, graph.int64([0])])
+  }
+  return { sum: total(double), squareSum: total(graph.add('Mul', [double, double])) }
+}
+
+function addToResidual(
+  graph: OnnxGraph,
+  { operators, weights }: DecoderContext,
+  residual: string,
+  inner: string,
+  weight: TensorLocation,
+  bias: TensorLocation | null,
+): string {
+  const sum = graph.add('Add', [residual, operators.project(graph, inner, weights.float(graph, weight))])
+  return bias === null ? sum : graph.add('Add', [sum, weights.float(graph, bias)])
+}

@@ -1,0 +1,46 @@
+import type { OnnxGraph } from '@espalier/tensor-files'
+
+/** Operators beyond the standard that ONNX Runtime carries. */
+export const contribDomain = 'com.microsoft'
+
+/** Heads of one attention call. G key-value groups, D = headDim. */
+export interface AttentionShape {
+  /** Query heads that share one key-value head. */
+  readonly headsPerGroup: number
+  readonly headDim: number
+  /** [1] int64: G. */
+  readonly groups: string
+}
+
+/** Values of a run that attention needs. B windows of T tokens. */
+export interface SequenceValues {
+  /** [1] int64: B. */
+  readonly batch: string
+  /** [1] int64: T. */
+  readonly length: string
+  /** [T, D / 2] float, and the sine. */
+  readonly cosine: string
+  readonly sine: string
+  /** [T, T] float: 0 where a position may look, very negative where not. */
+  readonly causalMask: () => string
+}
+
+/** How the parts of a decoder are written: as ONNX Runtime's fused operators or as standard ONNX alone. */
+export interface GraphOperators {
+  /** Root mean square normalisation over the last axis. */
+  norm(graph: OnnxGraph, value: string, weight: string, epsilon: number): string
+  /** [.., inputs] x [outputs, inputs]^T -> [.., outputs] */
+  project(graph: OnnxGraph, value: string, weight: string): string
+  /**
+   * Rotates queries and keys and attends causally.
+   * query [B, T, G x headsPerGroup x D], key and value [B, T, G x D] -> [B, T, G x headsPerGroup x D]
+   */
+  attend(
+    graph: OnnxGraph,
+    sequence: SequenceValues,
+    shape: AttentionShape,
+    query: string,
+    key: string,
+    value: string,
+  ): string
+}

@@ -1,0 +1,55 @@
+import type { OnnxGraph } from '@espalier/tensor-files'
+import type { AttentionShape, GraphOperators, SequenceValues } from './build-operators.js'
+
+/** Operators of ONNX itself, opset 17: any runtime has them. */
+export const standardOperators: GraphOperators = { norm: addNorm, project: addProjection, attend: addAttention }
+
+/** x / sqrt(mean(x^2) + epsilon) * weight */
+function addNorm(graph: OnnxGraph, value: string, weight: string, epsilon: number): string {
+  const square = graph.add('Mul', [value, value])
+  const mean = graph.add('ReduceMean', [square], { axes: [-1], keepdims: 1 })
+  const root = graph.add('Sqrt', [graph.add('Add', [mean, graph.float(epsilon)])])
+  return graph.add('Mul', [graph.add('Div', [value, root]), weight])
+}
+
+function addProjection(graph: OnnxGraph, value: string, weight: string): string {
+  return graph.add('MatMul', [value, graph.add('Transpose', [weight], { perm: [1, 0] })])
+}
+
+/** softmax(Q K^T / sqrt(D) + mask) V with the query heads of a group as one more batch axis, R = headsPerGroup. */
+export function addAttention(
+  graph: OnnxGraph,
+  sequence: SequenceValues,
+  { headsPerGroup, headDim }: AttentionShape,
+  query: string,
+  key: string,
+  value: string,
+): string {
+  const q = addRotation(graph, sequence, splitHeads(graph, query, headsPerGroup, headDim), headDim) // [B, G, R, T, D]
+  const k = addRotation(graph, sequence, splitHeads(graph, key, 1, headDim), headDim) // [B, G, 1, T, D]
+  const v = splitHeads(graph, value, 1, headDim) // [B, G, 1, T, D]
+  const scaled = graph.add('Mul', [q, graph.float(1 / Math.sqrt(headDim))])
+  const scores = graph.add('MatMul', [scaled, graph.add('Transpose', [k], { perm: [0, 1, 2, 4, 3] })])
+  const weights = graph.add('Softmax', [graph.add('Add', [scores, sequence.causalMask()])], { axis: -1 })
+  const mixed = graph.add('MatMul', [weights, v])
+  const joined = graph.add('Transpose', [mixed], { perm: [0, 3, 1, 2, 4] }) // [B, T, G, R, D]
+  return graph.add('Reshape', [joined, graph.int64([0, 0, -1])])
+}
+
+/** [B, T, G x heads x D] -> [B, G, heads, T, D] */
+function splitHeads(graph: OnnxGraph, value: string, heads: number, headDim: number): string {
+  const split = graph.add('Reshape', [value, graph.int64([0, 0, -1, heads, headDim])])
+  return graph.add('Transpose', [split], { perm: [0, 2, 3, 1, 4] })
+}
+
+/** The first half of a head turned against its second half, as Hugging Face lays heads out. */
+function addRotation(graph: OnnxGraph, { cosine, sine }: SequenceValues, value: string, headDim: number): string {
+  const half = (from: number, to: number) =>
+    graph.add('Slice', [value, graph.int64([from]), graph.int64([to]), graph.int64([4])])
+  const first = half(0, headDim / 2)
+  const second = half(headDim / 2, headDim)
+  const times = (left: string, right: string) => graph.add('Mul', [left, right])
+  const turnedFirst = graph.add('Sub', [times(first, cosine), times(second, sine)])
+  const turnedSecond = graph.add('Add', [times(second, cosine), times(first, sine)])
+  return graph.add('Concat', [turnedFirst, turnedSecond], { axis: 4 })
+}

@@ -1,0 +1,68 @@
+import type { OnnxGraph, OnnxType } from '@espalier/tensor-files'
+import type { TensorLocation } from './hugging-face-model.js'
+
+const onnxTypeOf = { F32: 'float', F16: 'float16', BF16: 'bfloat16' } as const satisfies Record<
+  TensorLocation['dtype'],
+  OnnxType
+>
+
+/** Bytes of a weight as external data of a graph. */
+export interface WeightData {
+  readonly location: string
+  readonly offset: number
+  readonly bytes: number
+  /** As stored there. */
+  readonly shape: readonly number[]
+}
+
+/** Where a weight's bytes lie, the file named relative to the folder that the session is given. */
+export type LocateWeight = (tensor: TensorLocation) => WeightData
+
+/** The weight where the model itself has it. */
+export function locateInModel(tensor: TensorLocation): WeightData {
+  return { location: tensor.fileName, offset: tensor.offset, bytes: tensor.bytes, shape: tensor.shape }
+}
+
+/**
+ * Declares stored weights as external data of the main graph, each once, so that ONNX Runtime maps the file
+ * into memory instead of copying it.
+ */
+export class GraphWeights {
+  readonly #graph: OnnxGraph
+  readonly #locate: LocateWeight
+  readonly #declared = new Set<string>()
+
+  constructor(graph: OnnxGraph, locate: LocateWeight) {
+    this.#graph = graph
+    this.#locate = locate
+  }
+
+  /** The whole weight as float. */
+  float(graph: OnnxGraph, tensor: TensorLocation): string {
+    return castToFloat(graph, this.#declare(tensor, this.#locate(tensor).shape), tensor)
+  }
+
+  /**
+   * The entries `kept` along `axis` as float; `shape` splits the weight's dimensions into units. Gathers before it
+   * converts: the conversion then has an input that is not constant, so that no session keeps a float copy of a
+   * half-precision weight.
+   */
+  gathered(graph: OnnxGraph, tensor: TensorLocation, shape: readonly number[], axis: number, kept: string): string {
+    return castToFloat(graph, graph.add('Gather', [this.#declare(tensor, shape), kept], { axis }), tensor)
+  }
+
+  #declare(tensor: TensorLocation, shape: readonly number[]): string {
+    // ONNX Runtime maps one initializer a view of the file; views of the same bytes share the pages.
+    const name = `${tensor.name}[${shape.join(',')}]`
+    if (!this.#declared.has(name)) {
+      this.#declared.add(name)
+      const { location, offset, bytes } = this.#locate(tensor)
+      this.#graph.addInitializer(name, onnxTypeOf[tensor.dtype], shape, { location, offset, bytes })
+    }
+    return name
+  }
+}
+
+function castToFloat(graph: OnnxGraph, value: string, tensor: TensorLocation): string {
+  return tensor.dtype === 'F32' ? value : graph.add('Cast', [value], { to: { type: 'float' } })
+}

@@ -34,6 +34,8 @@ export const searchSettingsSchema = z.strictObject({
   finalWindows: z.int().min(1).nullable(),
   /** Policies a target that the final measurement compares; 0 skips it. */
   finalists: z.int().min(0).max(10),
+  /** The search stops early when the expected improvement of every target, in log-perplexity, is below this. */
+  minimumImprovement: z.number().min(0),
   texts: z.strictObject({ calibration: z.string().min(1), validation: z.string().min(1), test: z.string().min(1) }),
   exports: z.array(z.enum(exportFormats)),
 })
@@ -51,5 +53,6 @@ export const searchDefaults = {
   validationWindows: 16,
   finalWindows: null,
   finalists: 3,
+  minimumImprovement: 0,
   exports: ['onnx', 'huggingface'],
 } as const satisfies Partial<SearchSettings>

@@ -91,7 +91,7 @@ export function addAttention(
   kept: string | null,
 ): string {
   const { operators, sequence, model } = context
-  const { headDim, kvHeads } = model.shape
+  const { headDim } = model.shape
   const heads = headsPerGroup(model.shape)
   const project = (weight: TensorLocation, bias: TensorLocation | null, norm: TensorLocation | null, rows: number) => {
     const projected = addUnitProjection(graph, context, normed, { weight, bias, rows, kept })
@@ -100,8 +100,7 @@ export function addAttention(
   const query = project(layer.q, layer.qBias, layer.qNorm, heads * headDim)
   const key = project(layer.k, layer.kBias, layer.kNorm, headDim)
   const value = project(layer.v, layer.vBias, null, headDim)
-  const groups = kept === null ? graph.int64([kvHeads]) : graph.add('Shape', [kept])
-  return operators.attend(graph, sequence, { headsPerGroup: heads, headDim, groups }, query, key, value)
+  return operators.attend(graph, sequence, { headsPerGroup: heads, headDim }, query, key, value)
 }
 
 /** silu(gate) * up of one layer, the input of down_proj, [B, T, C]; `kept` (int64 [C]) as in `addAttention`. */

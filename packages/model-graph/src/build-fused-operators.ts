@@ -29,17 +29,19 @@ function addAttention(
   key: string,
   value: string,
 ): string {
-  const { headsPerGroup, headDim, groups } = shape
+  const { headsPerGroup, headDim } = shape
   if (headDim % headDimStep !== 0) return addStandardAttention(graph, sequence, shape, query, key, value)
   const int32 = (number: string) => graph.add('Cast', [number], { to: { type: 'int32' } })
   const lastPosition = int32(graph.add('Sub', [sequence.length, graph.int64([1])]))
-  const lastPositions = graph.add('Expand', [lastPosition, graph.add('Mul', [sequence.batch, groups])])
+  const foldedQuery = foldGroups(graph, sequence, query, headsPerGroup * headDim)
+  const foldedBatch = graph.add('Slice', [graph.add('Shape', [foldedQuery]), graph.int64([0]), graph.int64([1])])
+  const lastPositions = graph.add('Expand', [lastPosition, foldedBatch])
   const attended = graph.createName('attended')
   graph.addNode({
     operator: 'GroupQueryAttention',
     domain: contribDomain,
     inputs: [
-      foldGroups(graph, sequence, query, headsPerGroup * headDim),
+      foldedQuery,
       foldGroups(graph, sequence, key, headDim),
       foldGroups(graph, sequence, value, headDim),
       '',

@@ -8,8 +8,6 @@ export interface AttentionShape {
   /** Query heads that share one key-value head. */
   readonly headsPerGroup: number
   readonly headDim: number
-  /** [1] int64: G. */
-  readonly groups: string
 }
 
 /** Values of a run that attention needs. B windows of T tokens. */

@@ -1,4 +1,7 @@
 export type { ArchitectureDescription, ArchitectureTraits } from './architectures/architecture.js'
+export { buildCalibrationGraph, calibrationOutputs } from './build-calibration-graph.js'
+export { buildEvaluationGraph, type EvaluationGraphOptions, evaluationInputs } from './build-evaluation-graph.js'
+export { type LocateWeight, locateInModel, type WeightData } from './build-weights.js'
 export { listTensors } from './collect-tensors.js'
 export { hashModel } from './hash-model.js'
 export type { HuggingFaceModel, LayerTensors, ModelConfig, TensorLocation } from './hugging-face-model.js'

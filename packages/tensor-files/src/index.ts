@@ -1,4 +1,14 @@
 export { decodeFloats, encodeFloats, type FloatDtype, floatBytes, isFloatDtype } from './float-conversion.js'
+export {
+  type ExternalData,
+  type OnnxAttribute,
+  type OnnxDimension,
+  OnnxGraph,
+  type OnnxModelOptions,
+  type OnnxNode,
+  type OnnxType,
+  onnxTypes,
+} from './onnx-graph.js'
 export { openSafetensors, readBytesAt, readFloat32At, type SafetensorsFile } from './open-safetensors.js'
 export {
   bytesOfDtype,

@@ -1,7 +1,7 @@
 /** Tests run from TypeScript sources; packages see each other through their `dist`, as at run time. */
 export default {
   testEnvironment: 'node',
-  testMatch: ['<rootDir>/{packages,apps,bench}/**/*.test.ts'],
+  testMatch: ['<rootDir>/{packages,apps,tests}/**/*.test.ts'],
   testPathIgnorePatterns: ['/node_modules/', '/dist/'],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },

@@ -1,2 +1,52 @@
-export type * from './records.js'
-export type * from './store.js'
+export { applyMigrations, type MigrationOptions } from './apply-migrations.js'
+export { isConnectionError } from './connection-errors.js'
+export { createStore } from './create-store.js'
+export type { DatabaseOptions } from './database.js'
+export { workerAliveMs } from './lease-rules.js'
+export type {
+  ArtifactFile,
+  ArtifactRow,
+  CalibrationRow,
+  EffectsOfStep,
+  EvaluationProtocol,
+  EvaluationRow,
+  EventRow,
+  Lease,
+  LeaseKey,
+  ModelRow,
+  NewEvent,
+  Page,
+  PageRequest,
+  PolicyEvaluation,
+  PolicyOrigin,
+  PolicyRow,
+  PredictedPerplexity,
+  PredictorRow,
+  ProcessRole,
+  RoleLoad,
+  SearchRow,
+  StepCount,
+  StepEffects,
+  StepRef,
+  Team,
+  WorkerRow,
+} from './records.js'
+export type {
+  AdvancedSearch,
+  ApiKeyStore,
+  ArtifactStore,
+  CalibrationStore,
+  ClaimOptions,
+  EvaluationStore,
+  EventStore,
+  FailOptions,
+  ModelStore,
+  PolicyStore,
+  PredictorStore,
+  SearchStore,
+  StepStore,
+  Store,
+  SweptSteps,
+  TeamStore,
+  WorkerStore,
+} from './store.js'

@@ -22,6 +22,8 @@ export interface PageRequest {
   readonly cursor?: string | undefined
   /** At most this many items; 50 when not given. */
   readonly limit?: number | undefined
+  /** Oldest first when not given. */
+  readonly newestFirst?: boolean | undefined
 }
 
 export interface Page<T> {
@@ -186,7 +188,7 @@ export interface CalibrationRow {
   readonly artifact: string
 }
 
-/** `state`, `progress`, `evaluation` and `artifact` are written by the store itself. */
+/** `state`, `progress`, `evaluation`, `artifact` and `failure` are written by the store itself. */
 export interface NewEvent {
   readonly type: string
   readonly data: unknown
@@ -220,19 +222,23 @@ export interface WorkerRow {
   readonly refusedResults: number
 }
 
-interface LeaseOf<K extends StepKind> {
+/** What proves a claim. */
+export interface LeaseKey {
   readonly stepId: string
+  /** Grows at each claim; a result is taken only with the newest one. */
+  readonly fencingToken: number
+  readonly workerId: string
+}
+
+interface LeaseOf<K extends StepKind> extends LeaseKey {
   readonly searchId: string
   readonly teamId: string
   readonly round: number
   readonly kind: K
   readonly index: number
   readonly payload: StepPayload<K>
-  /** Grows at each claim; a result is taken only with the newest one. */
-  readonly fencingToken: number
   /** Claims so far, this one included. */
   readonly attempts: number
-  readonly workerId: string
   readonly settings: SearchSettings
   readonly model: {
     readonly id: string

@@ -15,6 +15,7 @@ import type {
   EvaluationRow,
   EventRow,
   Lease,
+  LeaseKey,
   ModelRow,
   NewEvent,
   Page,
@@ -87,7 +88,6 @@ export interface SearchStore {
   }): Promise<SearchRow>
   /** Throws RESOURCE_NOT_FOUND. */
   get(teamId: string, id: string): Promise<SearchRow>
-  /** Oldest first. */
   list(teamId: string, page?: PageRequest): Promise<Page<SearchRow>>
   /** No new step starts; what runs may finish. Throws SEARCH_STATE_CONFLICT when ended or paused already. */
   requestPause(teamId: string, id: string): Promise<SearchRow>
@@ -95,6 +95,8 @@ export interface SearchStore {
   requestResume(teamId: string, id: string): Promise<SearchRow>
   /** Pending steps are cancelled at once, running ones learn it at their next heartbeat. Throws SEARCH_STATE_CONFLICT when ended. */
   requestCancel(teamId: string, id: string): Promise<SearchRow>
+  /** Ends a search as FAILED, its pending steps as CANCELLED; nothing happens when it has ended. For the dispatcher. */
+  fail(searchId: string, error: RecordedError): Promise<void>
   /** Ids of the searches that are neither ended nor paused, oldest first. */
   listActive(): Promise<readonly string[]>
   /** Why a search waits; null: it does not. Writes only a change. */
@@ -132,7 +134,7 @@ export interface StepStore {
    * Renews a lease. `lost`: somebody else has it or it has ended, stop without a result.
    * `cancelled`: the search has ended, stop and release.
    */
-  heartbeat(lease: Lease, leaseMs: number): Promise<'held' | 'lost' | 'cancelled'>
+  heartbeat(lease: LeaseKey, leaseMs: number): Promise<'held' | 'lost' | 'cancelled'>
   /**
    * Records a result and its effects in one transaction. `refused`: a newer claim exists; nothing is
    * written but the worker's count of refused results. An expired lease that nobody took is still good.
@@ -146,7 +148,7 @@ export interface StepStore {
   /** `retrying`: PENDING again after the back-off. `failed`: FAILED for good. `refused`: a newer claim exists. */
   fail(lease: Lease, error: RecordedError, options: FailOptions): Promise<'retrying' | 'failed' | 'refused'>
   /** Gives a step back at once, without counting the attempt. */
-  release(lease: Lease): Promise<void>
+  release(lease: LeaseKey): Promise<void>
   /** Steps that should be woken: due and not woken for `staleWakeMs`, or with an expired lease. Ends the hopeless ones. */
   sweep(options: { staleWakeMs: number }): Promise<SweptSteps>
   /** The result of a DONE step; undefined: there is none. For workers. */

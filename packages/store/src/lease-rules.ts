@@ -1,0 +1,24 @@
+import { roleOfStep, type StepKind, stepKinds, type WorkerRole } from '@espalier/contracts'
+import { Prisma } from './generated/prisma/client.js'
+import { idleStates } from './search-rows.js'
+
+/**
+ * Claims after which a step is given up. Each ended without a result, an error or a release: the worker died.
+ * A step that kills its workers would otherwise do so for ever.
+ */
+export const maxClaims = 6
+
+/** A worker whose last heartbeat is older is not there. */
+export const workerAliveMs = 15_000
+
+export function kindsOfRole(role: WorkerRole): readonly StepKind[] {
+  return stepKinds.filter((kind) => roleOfStep[kind] === role)
+}
+
+/** SQL: so many milliseconds. */
+export const milliseconds = (ms: number) => Prisma.sql`${ms}::double precision * interval '1 millisecond'`
+
+/** SQL condition on step `s` and its search `q`: nobody has it, and it may start now. */
+export const claimable = Prisma.sql`(
+  ((s.state = 'PENDING' AND s."availableAt" <= now()) OR (s.state = 'RUNNING' AND s."leaseExpiresAt" < now()))
+  AND s.attempts < ${maxClaims} AND q.state NOT IN ${idleStates})`

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { idSchema, pageSchema, timestampSchema } from './http-page.js'
+import { idSchema, pageSchema, plainTextSchema, timestampSchema } from './http-page.js'
 import { modelShapeSchema } from './model-shape.js'
 import { policyFileSchema } from './policy.js'
 
@@ -11,15 +11,14 @@ const safeName = z
 /** `POST /v1/models`: a folder on the server, or an upload made before. */
 export const createModelBodySchema = z
   .strictObject({
-    path: z
-      .string()
+    path: plainTextSchema
       .min(1)
       .max(4096)
-      .regex(/^(\/|[A-Za-z]:[\\/])[^\0]*$/, 'an absolute path of a folder on the server')
+      .regex(/^(\/|[A-Za-z]:[\\/])/, 'an absolute path of a folder on the server')
       .optional()
       .meta({ description: 'Absolute path of a Hugging Face model folder on the server.' }),
     upload: safeName.optional().meta({ description: 'Name of an upload made with PUT /v1/uploads/{upload}/{file}.' }),
-    name: z.string().min(1).max(200).optional(),
+    name: plainTextSchema.min(1).max(200).optional(),
   })
   .refine((body) => (body.path === undefined) !== (body.upload === undefined), {
     message: 'give exactly one of path and upload',
@@ -61,6 +60,8 @@ export const checkedPolicySchema = z
     keptParameters: z.int(),
     prunableParameters: z.int(),
     keptUnits: z.array(z.int()),
+    /** Whether the policy names its model and that could be compared; false while the model has no hash. */
+    modelHashChecked: z.boolean(),
   })
   .meta({ id: 'CheckedPolicy' })
 export type CheckedPolicy = z.infer<typeof checkedPolicySchema>

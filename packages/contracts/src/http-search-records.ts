@@ -99,7 +99,8 @@ export const artifactSchema = z
     id: idSchema,
     targetIndex: z.int(),
     sparsityTarget: z.number(),
-    sparsity: z.number(),
+    /** Reached; null while the search has no result yet. */
+    sparsity: z.number().nullable(),
     format: z.enum(exportFormats),
     parameters: z.int(),
     bytes: z.int(),

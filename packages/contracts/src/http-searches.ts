@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { idSchema, pageSchema, timestampSchema } from './http-page.js'
+import { idSchema, pageQuerySchema, pageSchema, plainTextSchema, timestampSchema } from './http-page.js'
 import { recordedErrorSchema } from './http-problem.js'
 import { policyFileSchema } from './policy.js'
 import { searchStates } from './search-record.js'
@@ -15,7 +15,7 @@ const fields = searchSettingsSchema.shape
 export const createSearchBodySchema = z
   .strictObject({
     model: idSchema.meta({ description: 'Id of a model from POST /v1/models.' }),
-    name: z.string().min(1).max(200).optional(),
+    name: plainTextSchema.min(1).max(200).optional(),
     targets: fields.targets.default([...searchDefaults.targets]),
     budget: fields.budget.default(searchDefaults.budget),
     seed: fields.seed.default(searchDefaults.seed),
@@ -31,9 +31,9 @@ export const createSearchBodySchema = z
     exports: fields.exports.default([...searchDefaults.exports]),
     texts: z
       .strictObject({
-        calibration: z.string().min(1).max(4096).optional(),
-        validation: z.string().min(1).max(4096).optional(),
-        test: z.string().min(1).max(4096).optional(),
+        calibration: plainTextSchema.min(1).max(4096).optional(),
+        validation: plainTextSchema.min(1).max(4096).optional(),
+        test: plainTextSchema.min(1).max(4096).optional(),
       })
       .default({}),
   })
@@ -124,6 +124,9 @@ export const searchSchema = z
   .meta({ id: 'Search' })
 export type SearchResource = z.infer<typeof searchSchema>
 export const searchPageSchema = pageSchema(searchSchema)
+
+/** Query of `GET /v1/searches`. */
+export const searchListQuerySchema = pageQuerySchema.extend({ order: z.enum(['oldest', 'newest']).default('oldest') })
 
 /** `GET /v1/searches/:id`: also how many steps of each kind wait, run and are done. */
 export const searchDetailSchema = searchSchema

@@ -1,0 +1,5 @@
+import { type SearchState, terminalSearchStates } from '@espalier/contracts'
+
+export function isEnded(state: SearchState): boolean {
+  return terminalSearchStates.includes(state)
+}

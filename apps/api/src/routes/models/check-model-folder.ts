@@ -1,0 +1,32 @@
+import { basename, join, resolve } from 'node:path'
+import { type CreateModelBody, EspalierError, type ModelShape } from '@espalier/contracts'
+import { loadTokenizer, openModel } from '@espalier/model-graph'
+
+export interface CheckedFolder {
+  readonly path: string
+  readonly name: string
+  readonly shape: ModelShape
+}
+
+/**
+ * Opens the model folder that a request names and checks all of it but the values of its weights.
+ *
+ * @param uploads folder of the team's uploads
+ * @throws MODEL_* with file, tensor, expected and found
+ */
+export async function checkModelFolder(body: CreateModelBody, uploads: string): Promise<CheckedFolder> {
+  const path = body.upload === undefined ? resolve(body.path ?? '') : join(uploads, body.upload)
+  const { shape } = await openModel(path).catch((error: unknown) => {
+    throw body.upload === undefined ? error : withoutServerPath(error, uploads)
+  })
+  await loadTokenizer(path)
+  return { path, name: body.name ?? body.upload ?? basename(path), shape }
+}
+
+/** Uploads are named by their name: where the server keeps them is its own business. */
+function withoutServerPath(error: unknown, uploads: string): unknown {
+  if (!(error instanceof EspalierError)) return error
+  const message = error.message.replaceAll(`${uploads}/`, '')
+  const details: unknown = JSON.parse(JSON.stringify(error.details).replaceAll(`${uploads}/`, ''))
+  return new EspalierError(error.code, message, { ...(typeof details === 'object' ? details : {}) })
+}

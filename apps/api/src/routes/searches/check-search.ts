@@ -1,0 +1,53 @@
+import { EspalierError, type ModelShape, type RequestError, type SearchSettings } from '@espalier/contracts'
+import { createPrunableModel, maximumSparsityOf } from '@espalier/pruning'
+import { minimumBudget } from '@espalier/search'
+import { RequestRejected } from '../../problems/request-rejected.js'
+
+/**
+ * Refuses a search that cannot succeed for this model, before it costs anything.
+ *
+ * @throws REQUEST_INVALID with the field, MODEL_WINDOW_TOO_LONG, SPARSITY_UNREACHABLE
+ */
+export function checkSearch(settings: SearchSettings, shape: ModelShape): void {
+  const errors = [...budgetErrors(settings), ...repeatedTargets(settings)]
+  if (errors.length > 0) throw new RequestRejected(errors)
+  checkWindow(settings.windowLength, shape)
+  checkSparsities(settings.targets, shape)
+}
+
+function budgetErrors({ budget, targets }: SearchSettings): RequestError[] {
+  const least = minimumBudget(targets.length)
+  if (budget >= least) return []
+  const message = `must be at least ${least}: the dense model and uniform pruning at each of ${targets.length} targets`
+  return [{ in: 'body', path: '/budget', message, value: budget }]
+}
+
+function repeatedTargets({ targets }: SearchSettings): RequestError[] {
+  return targets.flatMap((target, index) =>
+    targets.indexOf(target) === index
+      ? []
+      : [{ in: 'body' as const, path: `/targets/${index}`, message: 'stands there twice', value: target }],
+  )
+}
+
+function checkWindow(windowLength: number, shape: ModelShape): void {
+  const allowed = Math.min(shape.maxPositions, shape.slidingWindow ?? shape.maxPositions)
+  if (windowLength <= allowed) return
+  const limit = allowed < shape.maxPositions ? 'sliding window' : 'number of positions'
+  throw new EspalierError(
+    'MODEL_WINDOW_TOO_LONG',
+    `A window of ${windowLength} tokens is longer than the model's ${limit} of ${allowed}; allowed is 2 to ${allowed}`,
+    { windowLength, allowed: [2, allowed] },
+  )
+}
+
+function checkSparsities(targets: readonly number[], shape: ModelShape): void {
+  const largest = maximumSparsityOf(createPrunableModel(shape))
+  const tooLarge = targets.find((target) => target > largest)
+  if (tooLarge === undefined) return
+  throw new EspalierError(
+    'SPARSITY_UNREACHABLE',
+    `Sparsity ${tooLarge} cannot be reached with this model, whose layers keep at least one feed-forward channel; allowed is at most ${largest}`,
+    { value: tooLarge, index: targets.indexOf(tooLarge), allowed: [0, largest] },
+  )
+}

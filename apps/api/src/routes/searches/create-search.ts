@@ -1,0 +1,57 @@
+import { join } from 'node:path'
+import {
+  createSearchBodySchema,
+  type ParsedCreateSearchBody,
+  type SearchSettings,
+  searchSchema,
+} from '@espalier/contracts'
+import type { Api } from '../../api.js'
+import { teamOf } from '../../plugins/authentication.js'
+import { searchResource } from '../../resources/search-resource.js'
+import type { ApiServices } from '../../services.js'
+import { jsonAnswer, problemAnswers } from '../answers.js'
+import { checkSearch } from './check-search.js'
+import { checkTexts } from './check-texts.js'
+import { wakeDispatcher } from './wake-dispatcher.js'
+
+export function addCreateSearch(api: Api, services: ApiServices): void {
+  const { store } = services
+  api.post(
+    '/searches',
+    {
+      schema: {
+        tags: ['searches'],
+        summary: 'Submit a search',
+        description:
+          'Checks all that can be checked at once and answers; the search then runs by itself. What is left out has the defaults shown; texts left out are `texts/{calibration,validation,test}.txt` in the folder of the model.',
+        body: createSearchBodySchema,
+        response: { 202: jsonAnswer('The search is accepted', searchSchema), ...problemAnswers },
+      },
+    },
+    async (request, reply) => {
+      const teamId = teamOf(request)
+      const model = await store.models.get(teamId, request.body.model)
+      const settings = settingsOf(request.body, model.path)
+      checkSearch(settings, model.shape)
+      await checkTexts(settings, model.path)
+      const row = await store.searches.create({ teamId, modelId: model.id, settings, name: request.body.name })
+      request.log.info({ searchId: row.id, modelId: model.id, budget: settings.budget }, 'search accepted')
+      await wakeDispatcher(services, row.id, request.log)
+      reply.code(202).header('location', `/v1/searches/${row.id}`)
+      return searchResource(row, model, new Date())
+    },
+  )
+}
+
+function settingsOf(body: ParsedCreateSearchBody, modelDirectory: string): SearchSettings {
+  const { model: _model, name: _name, texts, ...settings } = body
+  const text = (name: string) => join(modelDirectory, 'texts', `${name}.txt`)
+  return {
+    ...settings,
+    texts: {
+      calibration: texts.calibration ?? text('calibration'),
+      validation: texts.validation ?? text('validation'),
+      test: texts.test ?? text('test'),
+    },
+  }
+}

@@ -1,0 +1,2 @@
+export type { PolicyNetworkCheckpoint } from './policy-network.js'
+export { type Proposal, type ProposeTask, proposePolicies } from './propose-policies.js'

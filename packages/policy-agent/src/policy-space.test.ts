@@ -1,0 +1,51 @@
+import { createRandomGenerator, projectToSparsity, randomPolicy, sparsityOf } from '@espalier/pruning'
+import { describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import { createPolicySpace } from './policy-space.js'
+import { modelOf, modelsAndTargets } from './prunable-models.test-support.js'
+
+describe('createPolicySpace', () => {
+  it('repairs any counts into a policy that projection to the sparsity leaves as it is', () => {
+    fc.assert(
+      fc.property(modelsAndTargets, fc.integer(), ({ model, target }, seed) => {
+        const random = createRandomGenerator(seed)
+        const space = createPolicySpace(model, target)
+        const kept = model.modules.map(({ units, kind }) => (kind === 'ffn' ? 1 : 0) + random.integer(units))
+        space.repair(kept, random)
+        expect(projectToSparsity(model, kept, target)).toEqual(kept)
+        expect(sparsityOf(model, kept)).toBeLessThanOrEqual(target)
+      }),
+    )
+  })
+
+  it('ends where groups outweigh all channels together', () => {
+    const model = modelOf({ layers: 2, kvHeads: 4, queryHeads: 8, headDim: 64, hiddenSize: 8, ffnChannels: 3 })
+    const random = createRandomGenerator(5)
+    for (const target of [0.05, 0.1, 0.3, 0.5, 0.9]) {
+      const space = createPolicySpace(model, target)
+      for (let start = 0; start < 200; start++) {
+        const kept = model.modules.map(({ units, kind }) => (kind === 'ffn' ? 1 + random.integer(units) : units))
+        space.repair(kept, random)
+        expect(sparsityOf(model, kept)).toBeLessThanOrEqual(target)
+      }
+    }
+  })
+
+  it('measures distance as the share of parameters that only one policy keeps', () => {
+    const model = modelOf({ layers: 2, kvHeads: 2, queryHeads: 2, headDim: 3, hiddenSize: 4, ffnChannels: 12 })
+    const space = createPolicySpace(model, 0.5)
+    // A group has 4 * 3 * 4 = 48 parameters, a channel 3 * 4 = 12, the model 2 * (2 * 48 + 12 * 12) = 480.
+    expect(space.distance([2, 6, 1, 6], [1, 10, 1, 6])).toBeCloseTo((48 + 4 * 12) / 480, 12)
+    expect(space.distance([1, 10, 1, 6], [1, 10, 1, 6])).toBe(0)
+  })
+
+  it('makes zero logits the even policy and gives a module more the higher its logit', () => {
+    const model = modelOf({ layers: 4, kvHeads: 8, queryHeads: 8, headDim: 16, hiddenSize: 64, ffnChannels: 256 })
+    const space = createPolicySpace(model, 0.5)
+    expect(space.fromLogits([0, 0, 0, 0, 0, 0, 0, 0])).toEqual([4, 128, 4, 128, 4, 128, 4, 128])
+    const kept = space.fromLogits([0, 1, 0, 0, 0, 0, 0, -1])
+    expect(kept[1]).toBeGreaterThan(160)
+    expect(kept[7]).toBeLessThan(96)
+    expect(randomPolicy(model, 0.5, createRandomGenerator(1))).toHaveLength(8)
+  })
+})

@@ -1,0 +1,113 @@
+import { minimumUnitsOf, type PrunableModel, projectToSparsity, type RandomGenerator } from '@espalier/pruning'
+
+/** Kept units of every module, while they are being changed. */
+export type MutableUnits = number[]
+
+/**
+ * All policies of a model at one sparsity, with the moves that stay among them.
+ *
+ * Channels are the smallest units and cost the same in every layer, so once the KV groups are chosen the number of
+ * channels is fixed: the kept parameters lie in [needed, needed + one channel). `repair` restores just that, in a
+ * fraction of a microsecond, where `projectToSparsity` of the pruning package looks for the nearest policy.
+ */
+export interface PolicySpace {
+  readonly model: PrunableModel
+  readonly sparsity: number
+  /** Per module: units, least units kept, parameters of a unit. */
+  readonly units: Int32Array
+  readonly minimum: Int32Array
+  readonly unitParameters: Float64Array
+  /** Brings a policy back to the sparsity, in place: channels take the difference, KV groups where they cannot. */
+  repair(kept: MutableUnits, random: RandomGenerator): void
+  /** The policy of real wishes, by the projection of the pruning package. */
+  project(wanted: readonly number[]): MutableUnits
+  /** The policy of one logit a module: shares sigmoid(logit + log((1 - sparsity) / sparsity)), then projected. */
+  fromLogits(logits: ArrayLike<number>): MutableUnits
+  /** Share of the prunable parameters that exactly one of two policies keeps. */
+  distance(a: readonly number[], b: readonly number[]): number
+}
+
+/** A change up to this share of a feed-forward block goes to one layer; a larger one is spread over all. */
+const LOCAL_SHARE = 1 / 16
+
+export function createPolicySpace(model: PrunableModel, sparsity: number): PolicySpace {
+  const units = Int32Array.from(model.modules, (module) => module.units)
+  const minimum = Int32Array.from(model.modules, minimumUnitsOf)
+  const unitParameters = Float64Array.from(model.modules, (module) => module.parametersPerUnit)
+  const groups = model.modules.filter(({ kind }) => kind === 'attention').map(({ index }) => index)
+  const channels = model.modules.filter(({ kind }) => kind === 'ffn').map(({ index }) => index)
+  const channelParameters = at(unitParameters, channels[0] ?? 0)
+  const localChannels = Math.max(1, Math.floor(at(units, channels[0] ?? 0) * LOCAL_SHARE))
+  const needed = model.prunableParameters - Math.floor(sparsity * model.prunableParameters * (1 + 4 * Number.EPSILON))
+
+  const room = (kept: readonly number[], m: number, direction: number) =>
+    direction > 0 ? at(units, m) - at(kept, m) : at(kept, m) - at(minimum, m)
+
+  /** Channels to add (positive) or to remove (negative) for the sparsity. */
+  function missingChannels(kept: readonly number[]): number {
+    let surplus = -needed
+    for (let m = 0; m < units.length; m++) surplus += at(kept, m) * at(unitParameters, m)
+    return surplus < 0 ? Math.ceil(-surplus / channelParameters) : -Math.floor(surplus / channelParameters)
+  }
+
+  /** Adds or removes channels from a random layer on; returns how many found no room. */
+  function shiftChannels(kept: MutableUnits, count: number, random: RandomGenerator): number {
+    const direction = Math.sign(count)
+    let left = Math.abs(count)
+    const chunk = left <= localChannels ? left : Math.ceil(left / channels.length)
+    let next = random.integer(channels.length)
+    for (let full = 0; left > 0 && full < channels.length; next = (next + 1) % channels.length) {
+      const m = at(channels, next)
+      const moved = Math.min(chunk, left, room(kept, m, direction))
+      kept[m] = at(kept, m) + direction * moved
+      left -= moved
+      full = moved > 0 ? 0 : full + 1
+    }
+    return left
+  }
+
+  function shiftGroup(kept: MutableUnits, direction: number, random: RandomGenerator): boolean {
+    const first = random.integer(groups.length)
+    for (let step = 0; step < groups.length; step++) {
+      const m = at(groups, (first + step) % groups.length)
+      if (room(kept, m, direction) === 0) continue
+      kept[m] = at(kept, m) + direction
+      return true
+    }
+    return false
+  }
+
+  return {
+    model,
+    sparsity,
+    units,
+    minimum,
+    unitParameters,
+    repair(kept, random) {
+      let groupAdded = false
+      for (let missing = missingChannels(kept); missing !== 0; missing = missingChannels(kept)) {
+        if (shiftChannels(kept, missing, random) === 0) return
+        // A group that outweighs all channels cannot be balanced by them: rather too many parameters than too few.
+        if (missing < 0 && groupAdded) return
+        if (!shiftGroup(kept, Math.sign(missing), random)) return
+        groupAdded ||= missing > 0
+      }
+    },
+    project: (wanted) => [...projectToSparsity(model, wanted, sparsity)],
+    fromLogits(logits) {
+      const even = Math.log((1 - sparsity) / sparsity)
+      const wanted = model.modules.map((module) => module.units / (1 + Math.exp(-at(logits, module.index) - even)))
+      return [...projectToSparsity(model, wanted, sparsity)]
+    },
+    distance(a, b) {
+      let parameters = 0
+      for (let m = 0; m < units.length; m++) parameters += Math.abs(at(a, m) - at(b, m)) * at(unitParameters, m)
+      return parameters / model.prunableParameters
+    },
+  }
+}
+
+/** Element of an array whose length the caller knows: inner loops cannot afford a checked access. */
+export function at(array: ArrayLike<number>, index: number): number {
+  return array[index] as number
+}

@@ -1,0 +1,83 @@
+import { type AgentKind, EspalierError, type KeptUnits, type ProposeResult } from '@espalier/contracts'
+import type { Predictor } from '@espalier/predictor'
+import { createRandomGenerator, type PrunableModel, randomPolicy, uniformPolicy } from '@espalier/pruning'
+import type { PolicyNetworkCheckpoint } from './policy-network.js'
+import { proposeWithNetwork } from './propose-with-network.js'
+import { hashUnits } from './scored-policy.js'
+
+export interface ProposeTask {
+  readonly agent: AgentKind
+  readonly model: PrunableModel
+  /** What policies are tried against; only agent `network` needs it. */
+  readonly predictor: Pick<Predictor, 'createScorer'> | null
+  /** Sparsities wanted. */
+  readonly targets: readonly number[]
+  /** Policies wanted for each target. */
+  readonly count: number
+  /** Best measured policies of each target, best first. They are not proposed again. */
+  readonly incumbents: readonly (readonly KeptUnits[])[]
+  /** The policy network of the round before, to go on from. */
+  readonly checkpoint?: PolicyNetworkCheckpoint | null
+  readonly seed: number
+  readonly round: number
+}
+
+export type Proposal = Omit<ProposeResult, 'seconds'> & {
+  /** The trained policy network; null for the agents that have none. */
+  readonly checkpoint: PolicyNetworkCheckpoint | null
+}
+
+/** A random policy that was seen before is drawn again, this many times a policy wanted. */
+const DRAWS_A_POLICY = 20
+
+/**
+ * Proposes `count` distinct policies for each target, all at its sparsity, fewer where a model has no more:
+ * `network` best predicted first and different from each other, `random` in the order drawn, `uniform` only one.
+ * The same task gives the same policies.
+ * @throws EspalierError SPARSITY_UNREACHABLE, POLICY_OTHER_MODEL (checkpoint), INTERNAL (`network` without predictor)
+ */
+export async function proposePolicies(task: ProposeTask): Promise<Proposal> {
+  switch (task.agent) {
+    case 'uniform':
+      return withoutNetwork(task, 'uniform', (sparsity) => [uniformPolicy(task.model, sparsity)])
+    case 'random':
+      return withoutNetwork(task, 'random', (sparsity, index) => drawRandomPolicies(task, sparsity, index))
+    case 'network':
+      return proposeWithNetwork({ ...task, checkpoint: task.checkpoint ?? null, predictor: predictorOf(task) })
+  }
+}
+
+function withoutNetwork(
+  { targets }: ProposeTask,
+  origin: 'uniform' | 'random',
+  propose: (sparsity: number, targetIndex: number) => readonly KeptUnits[],
+): Proposal {
+  const policiesOf = (sparsity: number, index: number) =>
+    propose(sparsity, index).map((kept) => ({ keptUnits: [...kept], origin }))
+  return {
+    targets: targets.map((sparsity, index) => ({ policies: policiesOf(sparsity, index) })),
+    backend: 'none',
+    checkpoint: null,
+  }
+}
+
+function drawRandomPolicies(task: ProposeTask, sparsity: number, targetIndex: number): KeptUnits[] {
+  const random = createRandomGenerator(task.seed, 'random-agent', task.round, targetIndex)
+  const seen = new Set((task.incumbents[targetIndex] ?? []).map(hashUnits))
+  const drawn: KeptUnits[] = []
+  for (let draw = 0; drawn.length < task.count && draw < DRAWS_A_POLICY * task.count; draw++) {
+    const kept = randomPolicy(task.model, sparsity, random)
+    const key = hashUnits(kept)
+    if (seen.has(key)) continue
+    seen.add(key)
+    drawn.push(kept)
+  }
+  return drawn
+}
+
+function predictorOf({ predictor, round }: ProposeTask): Pick<Predictor, 'createScorer'> {
+  if (predictor) return predictor
+  throw new EspalierError('INTERNAL', `The agent "network" needs a trained predictor; round ${round} has none`, {
+    round,
+  })
+}

@@ -1,0 +1,107 @@
+import type { KeptUnits, ProposeResult } from '@espalier/contracts'
+import type { Predictor } from '@espalier/predictor'
+import { createRandomGenerator, type PrunableModel, uniformPolicy } from '@espalier/pruning'
+import { searchByCrossEntropy } from './cross-entropy.js'
+import { evolve } from './evolution.js'
+import { PolicyNetwork, type PolicyNetworkCheckpoint } from './policy-network.js'
+import { createPolicySpace, type PolicySpace } from './policy-space.js'
+import { rankDistinct, type ScoredPolicy, type Scorer } from './scored-policy.js'
+import { planEffort, type SearchEffort } from './search-effort.js'
+import { spreadOut } from './spread-out.js'
+import { loadTensorBackend, type Tensors } from './tensor-backend.js'
+import { trainPolicyNetwork } from './train-policy-network.js'
+
+/** Noise of the logits when the trained network is sampled. */
+const SAMPLE_NOISE = 0.15
+
+export interface NetworkTask {
+  readonly model: PrunableModel
+  readonly predictor: Pick<Predictor, 'createScorer'>
+  readonly targets: readonly number[]
+  readonly count: number
+  readonly incumbents: readonly (readonly KeptUnits[])[]
+  readonly checkpoint: PolicyNetworkCheckpoint | null
+  readonly seed: number
+  readonly round: number
+}
+
+export type NetworkProposal = Omit<ProposeResult, 'seconds'> & { readonly checkpoint: PolicyNetworkCheckpoint }
+
+/**
+ * Trains the policy network against the predictor, samples it for every target, polishes the samples by cross-entropy
+ * and evolution, and picks the best that are different from each other.
+ */
+export async function proposeWithNetwork(task: NetworkTask): Promise<NetworkProposal> {
+  const { tf, name } = await loadTensorBackend()
+  const effort = planEffort(task.model.modules.length)
+  const score = task.predictor.createScorer()
+  const network = trainNetwork(tf, task, score, effort)
+  try {
+    const logits = network.logits(task.targets)
+    const targets = task.targets.map((sparsity, index) => {
+      const space = createPolicySpace(task.model, sparsity)
+      return { policies: proposeForTarget(task, index, space, score, logits[index] ?? [], effort) }
+    })
+    return { targets, backend: name, checkpoint: network.checkpoint() }
+  } finally {
+    network.dispose()
+  }
+}
+
+function trainNetwork(tf: Tensors, task: NetworkTask, score: Scorer, effort: SearchEffort): PolicyNetwork {
+  const { model, targets, checkpoint, seed, round } = task
+  const random = createRandomGenerator(seed, 'policy-network', round)
+  const network = checkpoint
+    ? PolicyNetwork.fromCheckpoint(tf, checkpoint, model.modules.length)
+    : PolicyNetwork.create(tf, model.modules.length, effort.hiddenUnits, random)
+  trainPolicyNetwork({
+    network,
+    score,
+    targets,
+    model,
+    effort,
+    steps: checkpoint ? effort.retrainingSteps : effort.trainingSteps,
+    random,
+  })
+  return network
+}
+
+function proposeForTarget(
+  { model, count, incumbents, seed, round }: NetworkTask,
+  targetIndex: number,
+  space: PolicySpace,
+  score: Scorer,
+  logits: ArrayLike<number>,
+  effort: SearchEffort,
+) {
+  const random = createRandomGenerator(seed, 'propose', round, targetIndex)
+  const scored = (kept: readonly number[], origin: ScoredPolicy['origin']) => ({ kept, score: score(kept), origin })
+  const measured = (incumbents[targetIndex] ?? []).map((kept) => space.project(kept))
+  const samples = sampleNetwork(space, logits, effort.networkSamples, random).map((kept) => scored(kept, 'network'))
+  const elites = searchByCrossEntropy(space, score, logits, effort, random)
+  const initial = rankDistinct([
+    ...samples,
+    ...measured.map((kept) => scored(kept, 'evolution')),
+    scored(uniformPolicy(model, space.sparsity), 'uniform'),
+    ...elites,
+  ])
+  const evolved = evolve(space, score, initial, { size: effort.population, scores: effort.evolutionScores }, random)
+  const pool = rankDistinct([...evolved, ...initial])
+  const spread = spreadOut({ space, score, pool, measured, count, scores: effort.spreadScores, random })
+  const exact = spread.map(({ kept, origin }) => scored(space.project(kept), origin))
+  return rankDistinct(exact).map(({ kept, origin }) => ({ keptUnits: [...kept], origin }))
+}
+
+/** What the network itself proposes: its mean first, then samples around it. */
+export function sampleNetwork(
+  space: PolicySpace,
+  logits: ArrayLike<number>,
+  count: number,
+  random: { normal(): number },
+): number[][] {
+  return Array.from({ length: count }, (_, sample) =>
+    space.fromLogits(
+      Float64Array.from(logits, (logit) => (sample === 0 ? logit : logit + SAMPLE_NOISE * random.normal())),
+    ),
+  )
+}

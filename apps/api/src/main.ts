@@ -32,7 +32,7 @@ async function start(configuration: Configuration, logger: Logger): Promise<Runn
   }
   await applyMigrations(databaseUrl)
   const store = createStore({ databaseUrl })
-  const queue = createQueue(redisUrl === null ? { databaseUrl } : { databaseUrl, redisUrl })
+  const queue = createQueue({ databaseUrl, redisUrl, onError: (err) => logger.warn({ err }, 'queue trouble') })
   const services = {
     ...serviceDefaults,
     store,

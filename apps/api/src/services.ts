@@ -1,10 +1,11 @@
+import type { WorkQueue } from '@espalier/queue'
 import type { Store } from '@espalier/store'
 
 /** What the routes work with; everything that touches the world outside comes in here. */
 export interface ApiServices {
   readonly store: Store
   /** Tells the dispatcher that searches have changed. */
-  readonly queue: { wake(role: 'dispatcher', ids: readonly string[]): Promise<void> }
+  readonly queue: Pick<WorkQueue, 'wake'>
   /** Absolute root of the artefact store. */
   readonly artifacts: string
   /** Absolute folder of uploads; each team has a folder in it. */

@@ -6,7 +6,6 @@ import { teamOf } from '../../plugins/authentication.js'
 import { searchResource } from '../../resources/search-resource.js'
 import type { ApiServices } from '../../services.js'
 import { jsonAnswer, problemAnswers } from '../answers.js'
-import { wakeDispatcher } from './wake-dispatcher.js'
 
 const noBodySchema = z.strictObject({}).nullish()
 
@@ -44,7 +43,7 @@ function addAction(
       const teamId = teamOf(request)
       const row = await act(teamId, request.params.id)
       request.log.info({ searchId: row.id, state: row.state }, `search: ${action}`)
-      await wakeDispatcher(services, row.id, request.log)
+      void services.queue.wake('dispatcher', [row.id])
       return searchResource(row, await services.store.models.get(teamId, row.modelId), new Date())
     },
   )

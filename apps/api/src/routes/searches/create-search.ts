@@ -12,7 +12,6 @@ import type { ApiServices } from '../../services.js'
 import { jsonAnswer, problemAnswers } from '../answers.js'
 import { checkSearch } from './check-search.js'
 import { checkTexts } from './check-texts.js'
-import { wakeDispatcher } from './wake-dispatcher.js'
 
 export function addCreateSearch(api: Api, services: ApiServices): void {
   const { store } = services
@@ -36,7 +35,7 @@ export function addCreateSearch(api: Api, services: ApiServices): void {
       await checkTexts(settings, model.path)
       const row = await store.searches.create({ teamId, modelId: model.id, settings, name: request.body.name })
       request.log.info({ searchId: row.id, modelId: model.id, budget: settings.budget }, 'search accepted')
-      await wakeDispatcher(services, row.id, request.log)
+      void services.queue.wake('dispatcher', [row.id])
       reply.code(202).header('location', `/v1/searches/${row.id}`)
       return searchResource(row, model, new Date())
     },

@@ -27,9 +27,9 @@ export interface WindowedTokens {
 
 export interface RunOptions {
   /** Looked at between batches; the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** Called with the windows done so far, after every batch. */
-  readonly onProgress?: (windowsDone: number) => void
+  readonly onProgress?: ((windowsDone: number) => void) | undefined
 }
 
 export interface MeasureRequest extends WindowedTokens, RunOptions {
@@ -55,10 +55,10 @@ export interface Measurement {
 export interface EvaluatorOptions {
   readonly modelDirectory: string
   /** Threads of the matrix products; default: the CPUs this process may use. */
-  readonly threads?: number
-  readonly provider?: ExecutionProvider
+  readonly threads?: number | undefined
+  readonly provider?: ExecutionProvider | undefined
   /** Windows in one run of the graph; default: as many as make about 2048 tokens. */
-  readonly batchWindows?: number
+  readonly batchWindows?: number | undefined
 }
 
 /** Measures one model. Calls wait for each other; the calling thread is never blocked. */

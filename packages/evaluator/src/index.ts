@@ -1,3 +1,6 @@
+export { readCalibration, writeCalibration } from './calibration-file.js'
+export { countCpus } from './count-cpus.js'
+export { createEvaluator } from './create-evaluator.js'
 export type {
   CalibrateRequest,
   CalibrationRecord,
@@ -10,3 +13,4 @@ export type {
   RunOptions,
   WindowedTokens,
 } from './evaluator.js'
+export { type MeasureLogitsRequest, measureLogitsModel } from './measure-logits-model.js'

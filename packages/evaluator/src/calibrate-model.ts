@@ -1,0 +1,80 @@
+import { buildCalibrationGraph, calibrationOutputs, type HuggingFaceModel } from '@espalier/model-graph'
+import { checkWindows } from './check-request.js'
+import { createSession, locateWeights, type SessionSettings } from './create-session.js'
+import type { CalibrationRecord, ModuleCalibration, WindowedTokens } from './evaluator.js'
+import { type CallControl, dataOf, defaultBatchWindows, runWindows } from './run-windows.js'
+
+/** Runs the dense model over the windows and records every module's statistics. Errors: see `Evaluator.calibrate`. */
+export async function calibrateModel(
+  model: HuggingFaceModel,
+  settings: SessionSettings,
+  tokens: WindowedTokens,
+  batchWindows: number | null,
+  control: CallControl,
+): Promise<CalibrationRecord> {
+  checkWindows(tokens, model.shape)
+  const graph = buildCalibrationGraph(model, { locate: await locateWeights(model) })
+  const session = await createSession(graph, { ...settings, optimize: false })
+  const totals = new Map<string, Float64Array>()
+  try {
+    await runWindows(tokens, batchWindows ?? defaultBatchWindows(tokens.windowLength), control, async (batch) => {
+      const outputs = await session.run({ input_ids: batch })
+      for (const name of Object.values(calibrationOutputs)) addTo(totals, name, dataOf(outputs, name, 'float64'))
+    })
+  } finally {
+    await session.release()
+  }
+  const modules: ModuleCalibration[] = []
+  for (let module = 0; module < 2 * model.shape.layers; module++) {
+    modules.push(await describeModule(model, totals, module, tokens.windows * tokens.windowLength))
+  }
+  return { modules, windows: tokens.windows, windowLength: tokens.windowLength }
+}
+
+function addTo(totals: Map<string, Float64Array>, name: string, values: Float64Array): void {
+  const total = totals.get(name)
+  if (total === undefined) totals.set(name, Float64Array.from(values))
+  else
+    values.forEach((value, index) => {
+      total[index] = (total[index] ?? 0) + value
+    })
+}
+
+async function describeModule(
+  model: HuggingFaceModel,
+  totals: ReadonlyMap<string, Float64Array>,
+  module: number,
+  count: number,
+): Promise<ModuleCalibration> {
+  const layer = module >> 1
+  const isAttention = module % 2 === 0
+  const tensors = model.layers[layer]
+  const weight = isAttention ? tensors?.o : tensors?.down
+  if (weight === undefined) throw new RangeError(`The model has no layer ${layer}`)
+  const { attentionSums, attentionSquareSums, ffnSums, ffnSquareSums } = calibrationOutputs
+  const [hidden = 0, inputs = 0] = weight.shape
+  const rowOf = (name: string) => (totals.get(name) ?? new Float64Array()).slice(layer * inputs, (layer + 1) * inputs)
+  const sum = rowOf(isAttention ? attentionSums : ffnSums)
+  const sumOfSquares = rowOf(isAttention ? attentionSquareSums : ffnSquareSums)
+  const mean = sum.map((value) => value / count)
+  return { count, sum, sumOfSquares, ...describeWeight(await model.readFloat32(weight), hidden, mean) }
+}
+
+/** Column statistics of W [hidden, inputs] and W mean, in float64. */
+function describeWeight(weight: Float32Array, hidden: number, mean: Float64Array) {
+  const inputs = mean.length
+  const columnAbsoluteMean = new Float64Array(inputs)
+  const columnSquareSum = new Float64Array(inputs)
+  const outputMean = new Float64Array(hidden)
+  for (let row = 0; row < hidden; row++) {
+    let output = 0
+    for (let column = 0; column < inputs; column++) {
+      const value = weight[row * inputs + column] ?? 0
+      columnAbsoluteMean[column] = (columnAbsoluteMean[column] ?? 0) + Math.abs(value) / hidden
+      columnSquareSum[column] = (columnSquareSum[column] ?? 0) + value * value
+      output += value * (mean[column] ?? 0)
+    }
+    outputMean[row] = output
+  }
+  return { columnAbsoluteMean, columnSquareSum, outputMean }
+}

@@ -1,0 +1,96 @@
+import { EspalierError, type ModelShape } from '@espalier/contracts'
+import type { KeptIndices } from '@espalier/pruning'
+import type { CalibrationRecord, WindowedTokens } from './evaluator.js'
+
+/**
+ * Refuses windows that the ids cannot fill or that the model cannot hold.
+ *
+ * @throws EspalierError TEXT_TOO_SHORT, MODEL_WINDOW_TOO_LONG, REQUEST_INVALID, TOKEN_OUT_OF_RANGE
+ */
+export function checkWindows(
+  { ids, windowLength, windows }: WindowedTokens,
+  shape: Pick<ModelShape, 'maxPositions' | 'slidingWindow' | 'vocabularySize'>,
+): void {
+  checkCount('windowLength', windowLength, 2)
+  checkCount('windows', windows, 1)
+  const refuseLength = (allowed: number, why: string) =>
+    new EspalierError('MODEL_WINDOW_TOO_LONG', `Windows of ${windowLength} tokens: ${why} ${allowed} at most`, {
+      windowLength,
+      allowed,
+    })
+  if (windowLength > shape.maxPositions) throw refuseLength(shape.maxPositions, 'max_position_embeddings allows')
+  if (shape.slidingWindow !== null && windowLength > shape.slidingWindow) {
+    throw refuseLength(shape.slidingWindow, "the model's attention slides, and measuring it as full attention allows")
+  }
+  const needed = windows * windowLength
+  if (ids.length < needed) {
+    throw new EspalierError(
+      'TEXT_TOO_SHORT',
+      `The text has ${ids.length} tokens; ${windows} windows of ${windowLength} need ${needed}`,
+      { tokens: ids.length, windows, windowLength, needed },
+    )
+  }
+  const bad = ids.subarray(0, needed).findIndex((id) => id < 0 || id >= shape.vocabularySize)
+  if (bad >= 0) {
+    throw new EspalierError(
+      'TOKEN_OUT_OF_RANGE',
+      `Token ${ids[bad]} at position ${bad} is outside the model's vocabulary of ${shape.vocabularySize}`,
+      { token: ids[bad], position: bad, vocabularySize: shape.vocabularySize },
+    )
+  }
+}
+
+/** @throws EspalierError POLICY_LAYER_COUNT, POLICY_UNIT_OUT_OF_RANGE, POLICY_INVALID */
+export function checkKeptIndices(kept: KeptIndices, shape: ModelShape): void {
+  if (kept.length !== 2 * shape.layers) {
+    throw new EspalierError(
+      'POLICY_LAYER_COUNT',
+      `The policy has ${kept.length} modules; the model has ${shape.layers} layers, so ${2 * shape.layers} modules`,
+      { modules: kept.length, expected: 2 * shape.layers },
+    )
+  }
+  kept.forEach((indices, module) => {
+    const units = module % 2 === 0 ? shape.kvHeads : shape.ffnChannels
+    const place = `layer ${module >> 1}, ${module % 2 === 0 ? 'attention' : 'feed-forward'}`
+    let previous = -1
+    for (const index of indices) {
+      if (!Number.isInteger(index) || index < 0 || index >= units) {
+        throw new EspalierError(
+          'POLICY_UNIT_OUT_OF_RANGE',
+          `${place}: the policy keeps unit ${index}; units are 0 to ${units - 1}`,
+          { module, index, units },
+        )
+      }
+      if (index <= previous) {
+        throw new EspalierError(
+          'POLICY_INVALID',
+          `${place}: unit ${index} comes after ${previous}; kept units must rise`,
+          { module, index, previous },
+        )
+      }
+      previous = index
+    }
+  })
+}
+
+/** @throws EspalierError POLICY_UNCALIBRATED when the record is not of a model of this shape */
+export function checkCalibration(calibration: CalibrationRecord, shape: ModelShape): void {
+  const { modules } = calibration
+  const inputs = (module: number) => (module % 2 === 0 ? shape.queryHeads * shape.headDim : shape.ffnChannels)
+  const fits = modules.every(
+    ({ sum, outputMean }, index) => sum.length === inputs(index) && outputMean.length === shape.hiddenSize,
+  )
+  if (modules.length === 2 * shape.layers && fits) return
+  throw new EspalierError(
+    'POLICY_UNCALIBRATED',
+    `The calibration record is of another model: ${modules.length} modules, expected ${2 * shape.layers}, or other widths`,
+    { modules: modules.length, expected: 2 * shape.layers },
+  )
+}
+
+function checkCount(name: string, value: number, least: number): void {
+  if (Number.isInteger(value) && value >= least) return
+  throw new EspalierError('REQUEST_INVALID', `${name} is ${value}; it must be a whole number, ${least} or more`, {
+    [name]: value,
+  })
+}

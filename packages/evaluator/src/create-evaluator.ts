@@ -1,0 +1,32 @@
+import { countCpus } from './count-cpus.js'
+import type { Evaluator, EvaluatorOptions } from './evaluator.js'
+import type { ThreadModel } from './thread-calls.js'
+import { ThreadClient } from './thread-client.js'
+
+/**
+ * Opens a model for measuring: one worker thread with one ONNX Runtime session, whatever the policies.
+ *
+ * @throws EspalierError MODEL_* for the folder, CONFIGURATION_INVALID for a provider that does not work here,
+ *   EVALUATION_FAILED
+ */
+export async function createEvaluator(options: EvaluatorOptions): Promise<Evaluator> {
+  const model: ThreadModel = {
+    modelDirectory: options.modelDirectory,
+    threads: options.threads ?? countCpus(),
+    provider: options.provider ?? 'cpu',
+    batchWindows: options.batchWindows ?? null,
+  }
+  const thread = new ThreadClient()
+  try {
+    await thread.call('open', { model })
+  } catch (error) {
+    await thread.close()
+    throw error
+  }
+  return {
+    measure: ({ signal, onProgress, ...request }) => thread.call('measure', { model, request }, { signal, onProgress }),
+    calibrate: ({ signal, onProgress, ...tokens }) =>
+      thread.call('calibrate', { model, tokens }, { signal, onProgress }),
+    close: () => thread.close(),
+  }
+}

@@ -1,0 +1,80 @@
+import { realpath } from 'node:fs/promises'
+import { parse } from 'node:path'
+import { EspalierError } from '@espalier/contracts'
+import { type HuggingFaceModel, type LocateWeight, locateInModel } from '@espalier/model-graph'
+import { OnnxGraph } from '@espalier/tensor-files'
+import { InferenceSession } from 'onnxruntime-node'
+import type { ExecutionProvider } from './evaluator.js'
+
+export interface SessionSettings {
+  readonly threads: number
+  readonly provider: ExecutionProvider
+}
+
+interface GraphSettings extends SessionSettings {
+  /** `false`: run as written. ONNX Runtime then folds no constant and keeps no float copy of a weight. */
+  readonly optimize?: boolean
+}
+
+/** ORT_LOGGING_LEVEL_ERROR */
+const errorsOnly = 3
+
+/** A session of a graph whose external data are named from the root of the file system (see `locateWeights`). */
+export async function createSession(
+  graph: Uint8Array | string,
+  { threads, provider, optimize = true }: GraphSettings,
+): Promise<InferenceSession> {
+  if (provider === 'cuda') await probeCuda()
+  const options: InferenceSession.SessionOptions = {
+    executionProviders: provider === 'cuda' ? ['cuda', 'cpu'] : ['cpu'],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    graphOptimizationLevel: optimize ? 'all' : 'disabled',
+    // Shapes vary with the policy: a plan of one run's memory is of no use to the next and is kept for ever.
+    enableMemPattern: false,
+    logSeverityLevel: errorsOnly,
+  }
+  if (typeof graph === 'string') return InferenceSession.create(graph, options)
+  const root = parse(process.cwd()).root
+  return InferenceSession.create(graph, {
+    ...options,
+    extra: { session: { model_external_initializers_file_folder_path: root } },
+  })
+}
+
+/**
+ * Names every weight file by its real path, relative to the root: ONNX Runtime refuses data outside the folder it
+ * is given, and the files of a model may be links to anywhere (the cache of the Hugging Face hub).
+ */
+export async function locateWeights(model: HuggingFaceModel): Promise<LocateWeight> {
+  const locations = new Map<string, string>()
+  for (const file of model.weightFiles) {
+    const real = await realpath(file)
+    locations.set(file, real.slice(parse(real).root.length))
+  }
+  return (tensor) => {
+    const data = locateInModel(tensor)
+    return { ...data, location: locations.get(tensor.file) ?? data.location }
+  }
+}
+
+/** A one-node session tells whether CUDA works; that ONNX Runtime was compiled with it does not. */
+async function probeCuda(): Promise<void> {
+  const graph = new OnnxGraph('probe')
+  graph.addInput('x', 'float', [1])
+  graph.addOutput(graph.add('Abs', ['x']), 'float', [1])
+  try {
+    const bytes = graph.encodeModel({ opset: 21, producer: 'espalier' })
+    const session = await InferenceSession.create(bytes, { executionProviders: ['cuda'], logSeverityLevel: 4 })
+    await session.release()
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new EspalierError(
+      'CONFIGURATION_INVALID',
+      `The provider cuda was asked for and cannot be used here: ${reason}. Use the provider cpu, or install ONNX Runtime's CUDA libraries on a machine with a CUDA device`,
+      { provider: 'cuda', reason },
+      { cause },
+    )
+  }
+}

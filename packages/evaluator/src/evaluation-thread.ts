@@ -1,0 +1,75 @@
+/** Entry of the worker thread: the only place where ONNX Runtime runs, because its calls block their thread. */
+import { parentPort } from 'node:worker_threads'
+import { recordError } from '@espalier/contracts'
+import { buildEvaluationGraph, type HuggingFaceModel, openModel } from '@espalier/model-graph'
+import type { InferenceSession } from 'onnxruntime-node'
+import { calibrateModel } from './calibrate-model.js'
+import { createSession, locateWeights } from './create-session.js'
+import { measureLogits } from './measure-logits.js'
+import { measurePolicy } from './measure-policy.js'
+import { Aborted, type CallControl } from './run-windows.js'
+import type {
+  ThreadCall,
+  ThreadCallKind,
+  ThreadModel,
+  ThreadReply,
+  ThreadRequest,
+  ThreadResults,
+} from './thread-calls.js'
+
+interface OpenedModel {
+  readonly model: HuggingFaceModel
+  readonly session: InferenceSession
+}
+
+const port = parentPort
+if (port === null) throw new Error('evaluation-thread.js runs as a worker thread only')
+let opened: OpenedModel | null = null
+
+port.on('message', async ({ call, abort }: ThreadRequest) => {
+  const reply = (message: ThreadReply) => port.postMessage(message)
+  const control: CallControl = {
+    isAborted: () => Atomics.load(abort, 0) !== 0,
+    report: (windowsDone) => reply({ kind: 'progress', windowsDone }),
+  }
+  try {
+    reply({ kind: 'done', value: await answer(call, control) })
+  } catch (error) {
+    reply(
+      error instanceof Aborted
+        ? { kind: 'aborted' }
+        : { kind: 'failed', error: recordError(error, 'EVALUATION_FAILED') },
+    )
+  }
+  if (call.kind === 'close') port.close()
+})
+
+async function answer(call: ThreadCall, control: CallControl): Promise<ThreadResults[ThreadCallKind]> {
+  switch (call.kind) {
+    case 'open':
+      await open(call.payload.model)
+      return null
+    case 'measure': {
+      const { model, session } = await open(call.payload.model)
+      return measurePolicy(model, session, call.payload.request, call.payload.model.batchWindows, control)
+    }
+    case 'calibrate': {
+      const { model } = await open(call.payload.model)
+      return calibrateModel(model, call.payload.model, call.payload.tokens, call.payload.model.batchWindows, control)
+    }
+    case 'measureLogits':
+      return measureLogits(call.payload.path, call.payload.tokens, call.payload.threads, control)
+    case 'close':
+      await opened?.session.release()
+      return null
+  }
+}
+
+async function open(settings: ThreadModel): Promise<OpenedModel> {
+  if (opened === null) {
+    const model = await openModel(settings.modelDirectory)
+    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model) })
+    opened = { model, session: await createSession(graph, settings) }
+  }
+  return opened
+}

@@ -1,0 +1,37 @@
+import { evaluationInputs, type HuggingFaceModel } from '@espalier/model-graph'
+import type { InferenceSession } from 'onnxruntime-node'
+import { checkCalibration, checkKeptIndices, checkWindows } from './check-request.js'
+import { createPolicyFeeds } from './create-policy-feeds.js'
+import type { Measurement, MeasureRequest, RunOptions } from './evaluator.js'
+import { type CallControl, dataOf, defaultBatchWindows, runWindows, summarize } from './run-windows.js'
+
+/** Measures a policy in a session of the evaluation graph. Errors: see `Evaluator.measure`. */
+export async function measurePolicy(
+  model: HuggingFaceModel,
+  session: InferenceSession,
+  request: Omit<MeasureRequest, keyof RunOptions>,
+  batchWindows: number | null,
+  control: CallControl,
+): Promise<Measurement> {
+  const started = performance.now()
+  const { windowLength, keptIndices, calibration } = request
+  checkWindows(request, model.shape)
+  if (keptIndices) checkKeptIndices(keptIndices, model.shape)
+  if (calibration) checkCalibration(calibration, model.shape)
+  const feeds = createPolicyFeeds(model.shape, keptIndices, calibration)
+  const nll: number[] = []
+  await runWindows(request, batchWindows ?? defaultBatchWindows(windowLength), control, async (batch) => {
+    const outputs = await session.run({ ...feeds, [evaluationInputs.ids]: batch })
+    nll.push(...sumRows(dataOf(outputs, 'nll', 'float32'), windowLength - 1))
+  })
+  return summarize(nll, windowLength, (performance.now() - started) / 1000)
+}
+
+/** Sums rows of `width` in float64. */
+function sumRows(values: Float32Array, width: number): number[] {
+  return Array.from({ length: values.length / width }, (_, row) => {
+    let sum = 0
+    for (let column = 0; column < width; column++) sum += values[row * width + column] ?? 0
+    return sum
+  })
+}

@@ -1,0 +1,69 @@
+import { EspalierError } from '@espalier/contracts'
+import { Tensor } from 'onnxruntime-node'
+import type { Measurement, WindowedTokens } from './evaluator.js'
+
+/** Tokens that one run of a graph holds when nobody says otherwise: large matrices, small activations. */
+const tokensPerRun = 2048
+
+/** Thrown inside the evaluation thread when the caller has given up. */
+export class Aborted extends Error {}
+
+/** What a call in the evaluation thread can ask and tell while it works. */
+export interface CallControl {
+  isAborted(): boolean
+  report(windowsDone: number): void
+}
+
+export function defaultBatchWindows(windowLength: number): number {
+  return Math.max(1, Math.round(tokensPerRun / windowLength))
+}
+
+/**
+ * Runs consecutive windows in batches; `run` gets the ids as int64 [B, T] and the number of the first window.
+ *
+ * @throws Aborted
+ */
+export async function runWindows(
+  { ids, windowLength, windows }: WindowedTokens,
+  batchWindows: number,
+  control: CallControl,
+  run: (batch: Tensor, firstWindow: number) => Promise<void>,
+): Promise<void> {
+  for (let first = 0; first < windows; first += batchWindows) {
+    if (control.isAborted()) throw new Aborted()
+    const count = Math.min(batchWindows, windows - first)
+    const batch = ids.subarray(first * windowLength, (first + count) * windowLength)
+    await run(new Tensor('int64', BigInt64Array.from(batch, BigInt), [count, windowLength]), first)
+    control.report(first + count)
+  }
+}
+
+/** @throws EspalierError EVALUATION_NOT_FINITE */
+export function summarize(nll: number[], windowLength: number, seconds: number): Measurement {
+  const bad = nll.findIndex((sum) => !Number.isFinite(sum))
+  if (bad >= 0) {
+    throw new EspalierError(
+      'EVALUATION_NOT_FINITE',
+      `The negative log-likelihood of window ${bad} is ${nll[bad]}; it must be finite`,
+      { window: bad },
+    )
+  }
+  const tokens = nll.length * (windowLength - 1)
+  const logPerplexity = nll.reduce((sum, value) => sum + value, 0) / tokens
+  return { nll, logPerplexity, perplexity: Math.exp(logPerplexity), tokens, seconds }
+}
+
+/** An output of a run as the array of its type. */
+export function dataOf<T extends 'float32' | 'float64'>(
+  outputs: Readonly<Record<string, Tensor>>,
+  name: string,
+  type: T,
+): Tensor.DataTypeMap[T] {
+  const output = outputs[name]
+  if (output?.type === type) return output.data as Tensor.DataTypeMap[T]
+  throw new EspalierError(
+    'EVALUATION_FAILED',
+    `The graph gave ${output ? output.type : 'nothing'} as ${name}; expected ${type}`,
+    { name, expected: type },
+  )
+}

@@ -1,0 +1,46 @@
+import type { RecordedError } from '@espalier/contracts'
+import type { SessionSettings } from './create-session.js'
+import type { CalibrationRecord, Measurement, MeasureRequest, RunOptions, WindowedTokens } from './evaluator.js'
+
+/** The model that a call is about. Every call carries it, so that a thread started anew needs no history. */
+export interface ThreadModel extends SessionSettings {
+  readonly modelDirectory: string
+  /** null: by the number of tokens. */
+  readonly batchWindows: number | null
+}
+
+interface CallOf<K extends string, P> {
+  readonly kind: K
+  readonly payload: P
+}
+
+/** What the main thread asks, one call at a time. */
+export type ThreadCall =
+  | CallOf<'open', { readonly model: ThreadModel }>
+  | CallOf<'measure', { readonly model: ThreadModel; readonly request: Omit<MeasureRequest, keyof RunOptions> }>
+  | CallOf<'calibrate', { readonly model: ThreadModel; readonly tokens: WindowedTokens }>
+  | CallOf<'measureLogits', { readonly path: string; readonly tokens: WindowedTokens; readonly threads: number }>
+  | CallOf<'close', null>
+export type ThreadCallKind = ThreadCall['kind']
+export type ThreadPayload<K extends ThreadCallKind> = Extract<ThreadCall, { kind: K }>['payload']
+
+/** What each call gives. */
+export interface ThreadResults {
+  open: null
+  measure: Measurement
+  calibrate: CalibrationRecord
+  measureLogits: Measurement
+  close: null
+}
+
+export interface ThreadRequest {
+  readonly call: ThreadCall
+  /** One int32 of shared memory; not 0: give up. Seen at once, while a message would wait for the native call. */
+  readonly abort: Int32Array
+}
+
+export type ThreadReply =
+  | { readonly kind: 'progress'; readonly windowsDone: number }
+  | { readonly kind: 'done'; readonly value: ThreadResults[ThreadCallKind] }
+  | { readonly kind: 'aborted' }
+  | { readonly kind: 'failed'; readonly error: RecordedError }

@@ -17,12 +17,14 @@ export type OnnxType = keyof typeof onnxTypes
 /** A dimension: a number, or a name for one that varies. */
 export type OnnxDimension = number | string
 
-/** A number is an integer attribute; `{ float }` and `{ type }` (a data type) say what they are. */
+/** A number is an integer attribute, an array of numbers one of integers; the objects say what they are. */
 export type OnnxAttribute =
   | number
   | string
   | readonly number[]
   | { readonly float: number }
+  | { readonly floats: Iterable<number> }
+  | { readonly strings: readonly string[] }
   | { readonly type: OnnxType }
   | { readonly graph: OnnxGraph }
 
@@ -186,6 +188,14 @@ function encodeAttribute(name: string, value: OnnxAttribute): ProtobufWriter {
   if (typeof value === 'number') return attribute.integer(3, value).integer(20, 2)
   if (typeof value === 'string') return attribute.string(4, value).integer(20, 3)
   if ('float' in value) return attribute.float(2, value.float).integer(20, 1)
+  if ('floats' in value) {
+    for (const element of value.floats) attribute.float(7, element)
+    return attribute.integer(20, 6)
+  }
+  if ('strings' in value) {
+    for (const element of value.strings) attribute.string(9, element)
+    return attribute.integer(20, 8)
+  }
   if ('type' in value) return attribute.integer(3, onnxTypes[value.type]).integer(20, 2)
   if ('graph' in value) return attribute.message(6, value.graph.encode()).integer(20, 5)
   for (const element of value) attribute.integer(8, element)

@@ -1,0 +1,90 @@
+import type { KeptUnits } from '@espalier/contracts'
+import { type Contributions, createContributions, evaluateLink, parameterCount } from './curve-model.js'
+import { createDamageTables, type DamageTables } from './damage-tables.js'
+import { encodePredictorOnnx } from './encode-predictor-onnx.js'
+import { laplaceVariance } from './fit-curve.js'
+import { NORMAL_90 } from './interval-scale.js'
+import { checkKept, createCoordinates } from './module-coordinates.js'
+import { encodePredictorState, type PredictorJson, type PredictorState } from './predictor-state.js'
+import { valueOfForest } from './regression-trees.js'
+import { noiseAt, riseOfLog } from './rise.js'
+
+export interface Prediction {
+  readonly logPerplexity: number
+  /** Of log-perplexity; that of the normal distribution with the same 90 % interval. */
+  readonly standardDeviation: number
+  /** 90 % interval of the log-perplexity that would be measured. */
+  readonly low: number
+  readonly high: number
+}
+
+export interface PredictorSummary {
+  /** Different policies it learnt from. */
+  readonly evaluations: number
+  readonly residualTrees: number
+  /** Residual standard deviation of log(rise of log-perplexity + 0.01) around the curve model. */
+  readonly noise: number
+}
+
+export interface Predictor {
+  readonly summary: PredictorSummary
+  /** @throws EspalierError POLICY_LAYER_COUNT, POLICY_UNIT_OUT_OF_RANGE */
+  predict(kept: KeptUnits): Prediction
+  /** The predicted log-perplexity alone, from tables; does not check `kept`. */
+  createScorer(): (kept: ArrayLike<number>) => number
+  /** Plain data for JSON, read back by `predictorFromJSON` without loss. */
+  toJSON(): PredictorJson
+  /** ONNX model: `kept` int64 [N, modules] -> `logPerplexity`, `low`, `high` float [N]. */
+  toOnnx(): Uint8Array
+}
+
+export function createPredictor(state: PredictorState): Predictor {
+  const coordinates = createCoordinates(state.scale, state.probes)
+  const tables = createDamageTables({ scale: state.scale, probes: state.probes, coordinates }, state.parameters)
+  const { evaluations, forest, noise } = state
+  return {
+    summary: { evaluations, residualTrees: forest.roots.length, noise },
+    predict: (kept) => predict(state, tables, kept),
+    createScorer: () => createScorer(state, tables),
+    toJSON: () => encodePredictorState(state),
+    toOnnx: () => encodePredictorOnnx(state, tables),
+  }
+}
+
+function predict(state: PredictorState, tables: DamageTables, kept: KeptUnits): Prediction {
+  checkKept(state.scale, kept)
+  const modules = kept.length
+  const jacobian = new Float64Array(parameterCount(modules))
+  const parts = lookUp(tables, kept, createContributions(modules))
+  const curve = evaluateLink(state.scale.kinds, state.parameters, parts, jacobian)
+  const logRise = curve + valueOfForest(state.forest, kept)
+  const noise = noiseAt(state.noise, riseOfLog(logRise))
+  const reach = state.intervalScale * Math.sqrt(laplaceVariance(state.covarianceRoot, jacobian) + noise ** 2)
+  const [low, logPerplexity, high] = [logRise - reach, logRise, logRise + reach].map(
+    (value) => state.denseLogPerplexity + riseOfLog(value),
+  ) as [number, number, number]
+  return { logPerplexity, standardDeviation: (high - low) / (2 * NORMAL_90), low, high }
+}
+
+function lookUp(tables: DamageTables, kept: ArrayLike<number>, parts: Contributions): Contributions {
+  for (let module = 0; module < kept.length; module++) {
+    const entry = (tables.offsets[module] ?? 0) + (kept[module] ?? 0)
+    parts.damage[module] = tables.damage[entry] ?? 0
+    parts.logRatio[module] = tables.logRatio[entry] ?? 0
+    parts.mixtureSlope[module] = tables.mixtureSlope[entry] ?? 0
+    parts.removedCentred[module] = tables.removedCentred[entry] ?? 0
+  }
+  return parts
+}
+
+function createScorer(state: PredictorState, tables: DamageTables): (kept: ArrayLike<number>) => number {
+  const { scale, parameters, forest, denseLogPerplexity } = state
+  const parts = createContributions(scale.units.length)
+  return (kept) => {
+    for (let module = 0; module < kept.length; module++) {
+      parts.damage[module] = tables.damage[(tables.offsets[module] ?? 0) + (kept[module] ?? 0)] ?? 0
+    }
+    const logRise = evaluateLink(scale.kinds, parameters, parts) + valueOfForest(forest, kept)
+    return denseLogPerplexity + riseOfLog(logRise)
+  }
+}

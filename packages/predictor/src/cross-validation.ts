@@ -1,0 +1,126 @@
+import type { RandomGenerator } from '@espalier/pruning'
+import { type Curve, createContributions, evaluateCurve, parameterCount } from './curve-model.js'
+import { type CurveFit, type CurvePrior, fitCurve, laplaceVariance, type Samples } from './fit-curve.js'
+import { intervalScaleOf } from './interval-scale.js'
+import { growForest, valueOfTree } from './regression-trees.js'
+import { noiseAt, riseOfLog } from './rise.js'
+
+/** What holding evaluations out says about the predictor that is trained on all of them. */
+export interface CrossValidation {
+  /** Residual trees that pay; 0 when they do not clearly. */
+  readonly trees: number
+  /** Half the width of the 90 % interval in predicted standard deviations. */
+  readonly intervalScale: number
+}
+
+const MAX_TREES = 200
+const TREE_STEP = 25
+
+/** Folds; more of them while each evaluation matters to the fit. */
+const MANY_FOLDS = 10
+const FEW_FOLDS = 5
+const FEW_FOLDS_FROM = 100
+
+/** One held-out evaluation. */
+interface HeldOut {
+  /** Error of t with 0, 25, 50, ... trees. */
+  readonly errors: readonly number[]
+  /** Predicted standard deviation of t. */
+  readonly deviation: number
+}
+
+/**
+ * Cross-validates over the evaluations `heldOut` (indices; never probes, which define the model).
+ *
+ * The number of trees is the one with the least held-out loss, if that beats no trees by more than its standard error.
+ * The interval is cross-conformal: the 90 % quantile of |held-out error| / predicted deviation, with the finite-sample
+ * correction (Vovk 2015; Romano, Patterson, Candes 2019 for several folds).
+ */
+export function crossValidate(
+  curve: Curve,
+  prior: CurvePrior,
+  samples: Samples,
+  heldOut: readonly number[],
+  fit: CurveFit,
+  randomOf: (...path: (string | number)[]) => RandomGenerator,
+): CrossValidation {
+  const folds = assignFolds(heldOut, randomOf('folds'))
+  const results = folds.flatMap((fold, index) => holdOut(curve, prior, samples, fold, fit, randomOf('fold', index)))
+  const choice = chooseTrees(results)
+  const scores = results.map(({ errors, deviation }) => Math.abs(errors[choice] ?? 0) / deviation)
+  return { trees: choice * TREE_STEP, intervalScale: intervalScaleOf(scores) }
+}
+
+function assignFolds(indices: readonly number[], random: RandomGenerator): number[][] {
+  const count = Math.min(indices.length, indices.length < FEW_FOLDS_FROM ? MANY_FOLDS : FEW_FOLDS)
+  if (count < 2) return []
+  const shuffled = random.shuffle([...indices])
+  return Array.from({ length: count }, (_, fold) => shuffled.filter((_, position) => position % count === fold))
+}
+
+function holdOut(
+  curve: Curve,
+  prior: CurvePrior,
+  samples: Samples,
+  fold: readonly number[],
+  start: CurveFit,
+  random: RandomGenerator,
+): HeldOut[] {
+  const excluded = new Set(fold)
+  const training = selectSamples(
+    samples,
+    [...samples.kept.keys()].filter((i) => !excluded.has(i)),
+  )
+  const fit = fitCurve(curve, prior, training, start)
+  const forest = growForest(training.kept, curveResiduals(curve, fit, training), MAX_TREES, random)
+  return fold.map((i) => {
+    const kept = samples.kept[i] ?? []
+    const { logRise, deviation } = predictCurve(curve, fit, kept)
+    let error = (samples.logRises[i] ?? 0) - logRise
+    const errors = [error]
+    for (let tree = 0; tree < MAX_TREES; tree++) {
+      error -= valueOfTree(forest, tree, kept)
+      if ((tree + 1) % TREE_STEP === 0) errors.push(error)
+    }
+    return { errors, deviation }
+  })
+}
+
+function selectSamples(samples: Samples, indices: readonly number[]): Samples {
+  return {
+    kept: indices.map((i) => samples.kept[i] ?? []),
+    rises: Float64Array.from(indices, (i) => samples.rises[i] ?? 0),
+    logRises: Float64Array.from(indices, (i) => samples.logRises[i] ?? 0),
+  }
+}
+
+/** What the curve leaves unexplained of t. */
+export function curveResiduals(curve: Curve, fit: CurveFit, samples: Samples): Float64Array {
+  const scratch = createContributions(curve.scale.units.length)
+  return samples.logRises.map(
+    (logRise, i) => logRise - evaluateCurve(curve, fit.parameters, samples.kept[i] ?? [], scratch),
+  )
+}
+
+function predictCurve(curve: Curve, fit: CurveFit, kept: readonly number[]) {
+  const jacobian = new Float64Array(parameterCount(curve.scale.units.length))
+  const scratch = createContributions(curve.scale.units.length)
+  const logRise = evaluateCurve(curve, fit.parameters, kept, scratch, jacobian)
+  const noise = noiseAt(fit.noise, riseOfLog(logRise))
+  return { logRise, deviation: Math.sqrt(laplaceVariance(fit.covarianceRoot, jacobian) + noise ** 2) }
+}
+
+/** Index into `errors` of the best number of trees. */
+function chooseTrees(results: readonly HeldOut[]): number {
+  const lossesAt = (choice: number) =>
+    results.map(({ errors, deviation }) => Math.min(((errors[choice] ?? 0) / deviation) ** 2, 9))
+  const none = lossesAt(0)
+  let best = { choice: 0, gain: 0 }
+  for (let choice = 1; choice <= MAX_TREES / TREE_STEP; choice++) {
+    const gains = lossesAt(choice).map((loss, i) => (none[i] ?? 0) - loss)
+    const gain = gains.reduce((sum, value) => sum + value, 0) / gains.length
+    const variance = gains.reduce((sum, value) => sum + (value - gain) ** 2, 0) / (gains.length - 1)
+    if (gain > best.gain && gain > Math.sqrt(variance / gains.length)) best = { choice, gain }
+  }
+  return best.choice
+}

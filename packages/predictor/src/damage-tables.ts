@@ -1,0 +1,28 @@
+import { type Contributions, type Curve, contribute, createContributions } from './curve-model.js'
+
+/** Every module's part for every count of kept units; module m's entry for k units is `offsets[m] + k`. */
+export interface DamageTables extends Contributions {
+  readonly offsets: Int32Array
+}
+
+/**
+ * Tabulates a fitted curve. Removing more of a module never helps in the tables: where the formula's shape turns around
+ * (few evaluations, far from the probe), the entry of the higher damage with fewer units removed stands for it.
+ */
+export function createDamageTables(curve: Curve, parameters: Float64Array): DamageTables {
+  const { offsets } = curve.coordinates
+  const size = curve.scale.units.reduce((sum, units) => sum + units + 1, 0)
+  const tables = { offsets, ...createContributions(size) }
+  for (const [module, units] of curve.scale.units.entries()) {
+    const start = offsets[module] ?? 0
+    for (let kept = units; kept >= 0; kept--) {
+      const at = start + kept
+      contribute(curve, parameters, module, kept, tables, at)
+      if (kept === units || (tables.damage[at] ?? 0) >= (tables.damage[at + 1] ?? 0)) continue
+      for (const table of [tables.damage, tables.logRatio, tables.mixtureSlope, tables.removedCentred]) {
+        table[at] = table[at + 1] ?? 0
+      }
+    }
+  }
+  return tables
+}

@@ -1,0 +1,5 @@
+export type { Prediction, Predictor, PredictorSummary } from './create-predictor.js'
+export { intervalCoverage, meanAbsoluteError, spearman, withinBinSpearman } from './metrics.js'
+export { predictorFromJSON } from './predictor-from-json.js'
+export type { PredictorJson } from './predictor-state.js'
+export { type TrainingEvaluation, type TrainPredictorOptions, trainPredictor } from './train-predictor.js'

@@ -1,6 +1,8 @@
 /** Tests run from TypeScript sources; packages see each other through their `dist`, as at run time. */
 export default {
   testEnvironment: 'node',
+  globalSetup: '<rootDir>/jest.global-setup.mjs',
+  globalTeardown: '<rootDir>/jest.global-teardown.mjs',
   testMatch: ['<rootDir>/{packages,apps,tests}/**/*.test.ts'],
   testPathIgnorePatterns: ['/node_modules/', '/dist/'],
   extensionsToTreatAsEsm: ['.ts'],

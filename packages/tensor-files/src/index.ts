@@ -16,4 +16,4 @@ export {
   type SafetensorsHeader,
   type SafetensorsTensor,
 } from './parse-safetensors-header.js'
-export { type SafetensorsEntry, type WrittenFile, writeSafetensors } from './write-safetensors.js'
+export { type SafetensorsEntry, sizeOfEntry, type WrittenFile, writeSafetensors } from './write-safetensors.js'

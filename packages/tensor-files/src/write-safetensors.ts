@@ -52,15 +52,16 @@ export async function writeSafetensors(
   return { bytes, sha256: hash.digest('hex') }
 }
 
-function sizeOf(entry: SafetensorsEntry): number {
+/** Bytes of a tensor. */
+export function sizeOfEntry(entry: SafetensorsEntry): number {
   return entry.shape.reduce((product, length) => product * length, bytesOfDtype(entry.dtype))
 }
 
 async function readChecked(path: string, entry: SafetensorsEntry): Promise<Uint8Array> {
   const data = await entry.read()
-  if (data.byteLength === sizeOf(entry)) return data
+  if (data.byteLength === sizeOfEntry(entry)) return data
   const what = `${entry.dtype} [${entry.shape.join(', ')}]`
-  throw new RangeError(`${path}, tensor ${entry.name}: ${what} has ${sizeOf(entry)} bytes, got ${data.byteLength}`)
+  throw new RangeError(`${path}, tensor ${entry.name}: ${what} has ${sizeOfEntry(entry)} bytes, got ${data.byteLength}`)
 }
 
 /** Length of the JSON (u64), then the JSON, padded with spaces so that the data start at a multiple of 8. */
@@ -75,7 +76,7 @@ function encodeHeader(
   for (const entry of entries) {
     if (header.has(entry.name)) throw new RangeError(`${path}: tensor ${entry.name} comes twice`)
     const begin = end
-    end += sizeOf(entry)
+    end += sizeOfEntry(entry)
     header.set(entry.name, { dtype: entry.dtype, shape: entry.shape, data_offsets: [begin, end] })
   }
   const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)))

@@ -46,7 +46,9 @@ function describeContent(request: PruningRequest, format: PrunedFormat, written:
     what,
     `Units were ranked by \`${metric}\`.`,
     ...(written.compensationWritten ? [biases] : []),
-    ...(calibration && written.note !== null ? [`No compensation: ${written.note}; the perplexities below are the policy's with it.`] : []),
+    ...(calibration && written.note !== null
+      ? [`No compensation: ${written.note}; the perplexities below are the policy's with it.`]
+      : []),
     '`policy.json` names the kept units.',
   ].join(' ')
 }

@@ -4,6 +4,7 @@ import { createRandomGenerator, type PrunableModel, randomPolicy, uniformPolicy 
 import type { PolicyNetworkCheckpoint } from './policy-network.js'
 import { proposeWithNetwork } from './propose-with-network.js'
 import { hashUnits } from './scored-policy.js'
+import { planEffort, type SearchEffort } from './search-effort.js'
 
 export interface ProposeTask {
   readonly agent: AgentKind
@@ -20,6 +21,8 @@ export interface ProposeTask {
   readonly checkpoint?: PolicyNetworkCheckpoint | null
   readonly seed: number
   readonly round: number
+  /** How much work agent `network` does; by default `planEffort` of the number of modules. */
+  readonly effort?: SearchEffort
 }
 
 export type Proposal = Omit<ProposeResult, 'seconds'> & {
@@ -43,7 +46,12 @@ export async function proposePolicies(task: ProposeTask): Promise<Proposal> {
     case 'random':
       return withoutNetwork(task, 'random', (sparsity, index) => drawRandomPolicies(task, sparsity, index))
     case 'network':
-      return proposeWithNetwork({ ...task, checkpoint: task.checkpoint ?? null, predictor: predictorOf(task) })
+      return proposeWithNetwork({
+        ...task,
+        checkpoint: task.checkpoint ?? null,
+        predictor: predictorOf(task),
+        effort: task.effort ?? planEffort(task.model.modules.length),
+      })
   }
 }
 

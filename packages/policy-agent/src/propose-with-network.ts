@@ -6,7 +6,7 @@ import { evolve } from './evolution.js'
 import { PolicyNetwork, type PolicyNetworkCheckpoint } from './policy-network.js'
 import { createPolicySpace, type PolicySpace } from './policy-space.js'
 import { rankDistinct, type ScoredPolicy, type Scorer } from './scored-policy.js'
-import { planEffort, type SearchEffort } from './search-effort.js'
+import type { SearchEffort } from './search-effort.js'
 import { spreadOut } from './spread-out.js'
 import { loadTensorBackend, type Tensors } from './tensor-backend.js'
 import { trainPolicyNetwork } from './train-policy-network.js'
@@ -23,6 +23,7 @@ export interface NetworkTask {
   readonly checkpoint: PolicyNetworkCheckpoint | null
   readonly seed: number
   readonly round: number
+  readonly effort: SearchEffort
 }
 
 export type NetworkProposal = Omit<ProposeResult, 'seconds'> & { readonly checkpoint: PolicyNetworkCheckpoint }
@@ -33,14 +34,13 @@ export type NetworkProposal = Omit<ProposeResult, 'seconds'> & { readonly checkp
  */
 export async function proposeWithNetwork(task: NetworkTask): Promise<NetworkProposal> {
   const { tf, name } = await loadTensorBackend()
-  const effort = planEffort(task.model.modules.length)
   const score = task.predictor.createScorer()
-  const network = trainNetwork(tf, task, score, effort)
+  const network = trainNetwork(tf, task, score)
   try {
     const logits = network.logits(task.targets)
     const targets = task.targets.map((sparsity, index) => {
       const space = createPolicySpace(task.model, sparsity)
-      return { policies: proposeForTarget(task, index, space, score, logits[index] ?? [], effort) }
+      return { policies: proposeForTarget(task, index, space, score, logits[index] ?? []) }
     })
     return { targets, backend: name, checkpoint: network.checkpoint() }
   } finally {
@@ -48,8 +48,8 @@ export async function proposeWithNetwork(task: NetworkTask): Promise<NetworkProp
   }
 }
 
-function trainNetwork(tf: Tensors, task: NetworkTask, score: Scorer, effort: SearchEffort): PolicyNetwork {
-  const { model, targets, checkpoint, seed, round } = task
+function trainNetwork(tf: Tensors, task: NetworkTask, score: Scorer): PolicyNetwork {
+  const { model, targets, checkpoint, seed, round, effort } = task
   const random = createRandomGenerator(seed, 'policy-network', round)
   const network = checkpoint
     ? PolicyNetwork.fromCheckpoint(tf, checkpoint, model.modules.length)
@@ -67,12 +67,11 @@ function trainNetwork(tf: Tensors, task: NetworkTask, score: Scorer, effort: Sea
 }
 
 function proposeForTarget(
-  { model, count, incumbents, seed, round }: NetworkTask,
+  { model, count, incumbents, seed, round, effort }: NetworkTask,
   targetIndex: number,
   space: PolicySpace,
   score: Scorer,
   logits: ArrayLike<number>,
-  effort: SearchEffort,
 ) {
   const random = createRandomGenerator(seed, 'propose', round, targetIndex)
   const scored = (kept: readonly number[], origin: ScoredPolicy['origin']) => ({ kept, score: score(kept), origin })

@@ -66,6 +66,7 @@ export const errorCatalogue = {
   EMBEDDED_POSTGRES_FAILED: entry(500, 'The embedded Postgres did not start'),
   CONFIGURATION_INVALID: entry(500, 'The configuration is not valid'),
   SERVICE_NOT_RUNNING: entry(503, 'No Espalier service is running'),
+  SERVICE_ALREADY_RUNNING: entry(409, 'An Espalier service is running already'),
 } as const satisfies Record<string, CatalogueEntry>
 
 export type ErrorCode = keyof typeof errorCatalogue

@@ -1,0 +1,96 @@
+import { Command } from 'commander'
+import { UsageError } from '../input/command-errors.js'
+import { runInterruptible } from '../input/interruption.js'
+import { integerFrom } from '../input/parse-options.js'
+import { readPolicy } from '../input/read-policy.js'
+import type { TokenSource } from '../input/read-tokens.js'
+import { resolveModelDirectory } from '../input/resolve-model.js'
+import { measurePerplexity, type PerplexityReport } from '../measure-perplexity.js'
+import { formatPercent, formatPerplexity } from '../output/format-values.js'
+import type { Terminal } from '../output/terminal.js'
+
+interface PplOptions {
+  readonly text?: string
+  readonly ids?: string
+  readonly window: number
+  readonly windows?: number
+  readonly policy?: string
+  readonly calibrationText?: string
+  readonly calibrationIds?: string
+  readonly calibrationWindows?: number
+  readonly threads?: number
+  readonly json?: true
+}
+
+/** `espalier ppl`: measure perplexity here and now, without a server. */
+export function createPplCommand(terminal: Terminal): Command {
+  return new Command('ppl')
+    .summary('measure the perplexity of a model or of a policy, without a server')
+    .description(
+      'Measures perplexity: the whole text is tokenised without special tokens and cut into windows; what is left over ' +
+        'is dropped. Perplexity = exp(sum of negative log-likelihoods / predicted tokens).',
+    )
+    .argument('<model>', 'folder of a Hugging Face model, or "demo"')
+    .option('--text <file>', 'text to measure on')
+    .option('--ids <file>', 'the same as token ids: a JSON array of whole numbers')
+    .requiredOption('--window <tokens>', 'tokens a window', integerFrom(2))
+    .option('--windows <count>', 'windows from the start of the text (default: all)', integerFrom(1))
+    .option('--policy <file>', 'policy file, format espalier-policy/1 (default: the dense model)')
+    .option('--calibration-text <file>', 'text that ranks units and gives the means for compensation')
+    .option('--calibration-ids <file>', 'the same as token ids')
+    .option('--calibration-windows <count>', 'windows of it (default: 16, or all if fewer)', integerFrom(1))
+    .option('--threads <count>', 'threads of the numeric session (default: all cores)', integerFrom(1, 1024))
+    .option('--json', 'print one JSON object')
+    .action((model: string, options: PplOptions) => runPpl(model, options, terminal))
+}
+
+async function runPpl(model: string, options: PplOptions, terminal: Terminal): Promise<void> {
+  const tokens = chooseSource(options.text, options.ids, '--text FILE', '--ids FILE')
+  if (tokens === null) throw new UsageError('ppl needs something to measure on: give --text FILE or --ids FILE')
+  const calibration = chooseSource(
+    ...([
+      options.calibrationText,
+      options.calibrationIds,
+      '--calibration-text FILE',
+      '--calibration-ids FILE',
+    ] as const),
+  )
+  const report = await runInterruptible(async (signal) =>
+    measurePerplexity({
+      modelDirectory: resolveModelDirectory(model),
+      ...{ tokens, calibration, signal },
+      windowLength: options.window,
+      windows: options.windows ?? null,
+      policy: options.policy === undefined ? null : await readPolicy(options.policy),
+      calibrationWindows: options.calibrationWindows ?? null,
+      threads: options.threads ?? null,
+      onProgress: (stage, done, windows) => terminal.live([`${stage}: ${done} of ${windows} windows`]),
+    }),
+  )
+  terminal.live([])
+  terminal.print(options.json ? JSON.stringify(report) : renderReport(report))
+}
+
+function chooseSource(
+  text: string | undefined,
+  ids: string | undefined,
+  textOption: string,
+  idsOption: string,
+): TokenSource | null {
+  if (text !== undefined && ids !== undefined)
+    throw new UsageError(`give one of ${textOption} and ${idsOption}, not both`)
+  if (ids !== undefined) return { ids }
+  return text === undefined ? null : { text }
+}
+
+function renderReport(report: PerplexityReport): string {
+  const policy =
+    report.metric === null
+      ? 'dense'
+      : `${formatPercent(report.sparsity, 2)} pruned by ${report.metric}, compensation ${report.compensation}`
+  return [
+    `perplexity  ${formatPerplexity(report.perplexity)}  (${report.perplexity})`,
+    `policy      ${policy}`,
+    `measured    ${report.windows} windows of ${report.windowLength} tokens in ${report.seconds.toFixed(1)} s`,
+  ].join('\n')
+}

@@ -1,0 +1,53 @@
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { createControlCommand } from './commands/control.js'
+import { createDemoCommand } from './commands/demo.js'
+import { createExportCommand } from './commands/export.js'
+import { createInspectCommand } from './commands/inspect.js'
+import { createPplCommand } from './commands/ppl.js'
+import { createSearchCommand } from './commands/search.js'
+import { createStatusCommand } from './commands/status.js'
+import { createSubmitCommand } from './commands/submit.js'
+import { createUpCommand } from './commands/up.js'
+import { createWatchCommand } from './commands/watch.js'
+import { createWorkersCommand } from './commands/workers.js'
+import type { Terminal } from './output/terminal.js'
+
+/** The command line `espalier`, all of it. */
+export function createProgram(terminal: Terminal): Command {
+  const program = new Command('espalier')
+    .description('Finds which attention heads and feed-forward channels of a language model to remove.')
+    .version(readVersion())
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => terminal.print(text.trimEnd()),
+      writeErr: (text) => terminal.note(text.trimEnd()),
+    })
+    .showHelpAfterError('(add --help for what is possible)')
+  const groups: readonly (readonly [string, readonly Command[]])[] = [
+    ['From a model to pruned models', [createDemoCommand(terminal), createSearchCommand(terminal)]],
+    ['Without any server', [createInspectCommand(terminal), createPplCommand(terminal)]],
+    ['The service', [createUpCommand(terminal), createWorkersCommand(terminal)]],
+    [
+      'Searches of the running service',
+      [
+        createSubmitCommand(terminal),
+        createWatchCommand(terminal),
+        createStatusCommand(terminal),
+        createExportCommand(terminal),
+        ...(['cancel', 'pause', 'resume'] as const).map((action) => createControlCommand(action, terminal)),
+      ],
+    ],
+  ]
+  for (const [heading, commands] of groups) {
+    program.commandsGroup(`${heading}:`)
+    for (const command of commands) program.addCommand(command.copyInheritedSettings(program))
+  }
+  return program
+}
+
+function readVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  const isVersioned = typeof manifest === 'object' && manifest !== null && 'version' in manifest
+  return isVersioned ? String(manifest.version) : 'unknown'
+}

@@ -1,0 +1,2 @@
+export type { ServiceLine, ServiceLog } from './service/service-line.js'
+export { type RunningService, type ServiceOptions, startService } from './service/start-service.js'

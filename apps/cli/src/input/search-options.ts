@@ -1,0 +1,102 @@
+import { access } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import {
+  type AgentKind,
+  agentKinds,
+  type Compensation,
+  type CreateSearchBody,
+  compensations,
+  type ImportanceMetric,
+  importanceMetrics,
+  type Split,
+  searchDefaults,
+  splits,
+} from '@espalier/contracts'
+import { type Command, Option } from 'commander'
+import { UsageError } from './command-errors.js'
+import { integerFrom, parseTargets } from './parse-options.js'
+
+export interface SearchOptions {
+  readonly targets: readonly number[]
+  readonly budget: number
+  readonly seed: number
+  readonly calibration?: string
+  readonly validation?: string
+  readonly test?: string
+  readonly window: number
+  readonly calibrationWindows: number
+  readonly validationWindows: number
+  readonly metric: ImportanceMetric
+  readonly compensation: Compensation
+  readonly agent: AgentKind
+  readonly name?: string
+}
+
+/** The settings of a search as options of a command. */
+export function addSearchOptions(command: Command): Command {
+  const defaults = searchDefaults
+  return command
+    .option('--targets <list>', 'sparsities wanted, each above 0 and below 1', parseTargets, [...defaults.targets])
+    .option(
+      '--budget <count>',
+      'real evaluations on the validation split, all included',
+      integerFrom(1),
+      defaults.budget,
+    )
+    .option('--seed <number>', 'same seed, model and texts: same result', integerFrom(0, 2 ** 32 - 1), defaults.seed)
+    .option('--calibration <file>', 'text for importance and means (default: texts/calibration.txt of the model)')
+    .option('--validation <file>', 'text that policies are compared on (default: texts/validation.txt of the model)')
+    .option('--test <file>', 'text for the final numbers only (default: texts/test.txt of the model)')
+    .option('--window <tokens>', 'tokens a window', integerFrom(2), defaults.windowLength)
+    .option('--calibration-windows <count>', 'windows of calibration', integerFrom(1), defaults.calibrationWindows)
+    .option('--validation-windows <count>', 'windows an evaluation', integerFrom(1), defaults.validationWindows)
+    .addOption(
+      new Option('--metric <name>', 'how units are ranked').choices(importanceMetrics).default(defaults.metric),
+    )
+    .addOption(
+      new Option('--compensation <name>', 'what stands in for removed units')
+        .choices(compensations)
+        .default(defaults.compensation),
+    )
+    .addOption(new Option('--agent <kind>', 'what proposes policies').choices(agentKinds).default(defaults.agent))
+    .option('--name <text>', 'name of the search in lists')
+}
+
+/**
+ * The settings as the service takes them, with absolute paths of texts that exist.
+ * @throws UsageError naming the option when a text is neither given nor in the model's folder
+ */
+export async function createSearchBody(
+  options: SearchOptions,
+  modelDirectory: string,
+): Promise<Omit<CreateSearchBody, 'model'>> {
+  const [calibration, validation, test] = await Promise.all(
+    splits.map((split) => findText(split, options[split], modelDirectory)),
+  )
+  return {
+    ...(options.name === undefined ? {} : { name: options.name }),
+    targets: [...options.targets],
+    budget: options.budget,
+    seed: options.seed,
+    agent: options.agent,
+    metric: options.metric,
+    compensation: options.compensation,
+    windowLength: options.window,
+    calibrationWindows: options.calibrationWindows,
+    validationWindows: options.validationWindows,
+    texts: { calibration, validation, test },
+  }
+}
+
+async function findText(split: Split, given: string | undefined, modelDirectory: string): Promise<string> {
+  const file = given === undefined ? join(modelDirectory, 'texts', `${split}.txt`) : resolve(given)
+  const exists = await access(file).then(
+    () => true,
+    () => false,
+  )
+  if (exists) return file
+  if (given !== undefined) throw new UsageError(`the ${split} text ${file} does not exist`)
+  throw new UsageError(
+    `the model has no ${split} text of its own (${file}): give --calibration FILE, --validation FILE and --test FILE`,
+  )
+}

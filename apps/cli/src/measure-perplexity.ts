@@ -1,0 +1,139 @@
+import {
+  type Compensation,
+  EspalierError,
+  type ImportanceMetric,
+  type PolicyFile,
+  searchDefaults,
+} from '@espalier/contracts'
+import { type CalibrationRecord, createEvaluator, type Evaluator } from '@espalier/evaluator'
+import { type HuggingFaceModel, hashModel, openModel } from '@espalier/model-graph'
+import {
+  createPrunableModel,
+  needsRanking,
+  type PrunableModel,
+  type ResolvedPolicy,
+  rankModules,
+  resolvePolicyFile,
+} from '@espalier/pruning'
+import { chooseWindows, readTokens, type TokenSource } from './input/read-tokens.js'
+
+export interface PerplexityRequest {
+  readonly modelDirectory: string
+  readonly tokens: TokenSource
+  readonly windowLength: number
+  /** null: all. */
+  readonly windows: number | null
+  /** null: the dense model. */
+  readonly policy: PolicyFile | null
+  readonly calibration: TokenSource | null
+  /** null: the default of searches, or as many as the text has if fewer. */
+  readonly calibrationWindows: number | null
+  readonly threads: number | null
+  readonly signal: AbortSignal
+  readonly onProgress: (stage: 'calibrating' | 'measuring', windowsDone: number, windows: number) => void
+}
+
+/** What `espalier ppl --json` prints. */
+export interface PerplexityReport {
+  readonly model: string
+  readonly perplexity: number
+  readonly logPerplexity: number
+  /** Sum of the windowLength - 1 next-token negative log-likelihoods (nats), a window. */
+  readonly nll: readonly number[]
+  readonly windows: number
+  readonly windowLength: number
+  /** Predicted tokens: windows * (windowLength - 1). */
+  readonly tokens: number
+  readonly sparsity: number
+  /** null: dense. */
+  readonly metric: ImportanceMetric | null
+  readonly compensation: Compensation
+  readonly calibrationWindows: number | null
+  readonly seconds: number
+}
+
+/**
+ * Perplexity of a model, or of a policy of it, without any server.
+ * @throws EspalierError whatever is wrong with the model, the texts or the policy; POLICY_UNCALIBRATED when the policy
+ *   needs a calibration text and there is none
+ */
+export async function measurePerplexity(request: PerplexityRequest): Promise<PerplexityReport> {
+  const { windowLength, policy } = request
+  const model = await openModel(request.modelDirectory)
+  if (policy !== null) await checkPolicy(policy, model, request.calibration !== null)
+  const ids = await readTokens(request.tokens, model.directory)
+  const windows = chooseWindows(ids.length, windowLength, request.windows, 'the text')
+  const evaluator = await createEvaluator({
+    modelDirectory: model.directory,
+    ...(request.threads === null ? {} : { threads: request.threads }),
+  })
+  try {
+    const calibration = policy === null ? null : await calibrate(request, policy, model, evaluator)
+    const resolved = policy === null ? null : resolve(policy, createPrunableModel(model.shape), calibration)
+    const measured = await evaluator.measure({
+      keptIndices: resolved?.keptIndices ?? null,
+      calibration: policy?.compensation === 'mean' ? calibration : null,
+      ...{ ids, windowLength, windows },
+      signal: request.signal,
+      onProgress: (done) => request.onProgress('measuring', done, windows),
+    })
+    return {
+      model: model.directory,
+      ...measured,
+      ...{ windows, windowLength },
+      sparsity: resolved?.sparsity ?? 0,
+      metric: policy?.metric ?? null,
+      compensation: policy?.compensation ?? 'none',
+      calibrationWindows: calibration?.windows ?? null,
+    }
+  } finally {
+    await evaluator.close()
+  }
+}
+
+/** Everything about a policy that can be told before the model is loaded. */
+async function checkPolicy(policy: PolicyFile, model: HuggingFaceModel, calibrated: boolean): Promise<void> {
+  const prunable = createPrunableModel(model.shape)
+  const hash = policy.modelHash === undefined ? undefined : await hashModel(model)
+  // A ranking by index stands in for the one that calibration will give: it shows every other error.
+  const anyOrder = prunable.modules.map(({ units }) => ({
+    order: Int32Array.from({ length: units }, (_, unit) => unit),
+    removedShare: new Float64Array(units + 1),
+  }))
+  resolvePolicyFile(policy, prunable, anyOrder, hash)
+  if (calibrated) return
+  const reason = needsRanking(policy, prunable)
+    ? `it keeps counts of units, which the metric "${policy.metric}" ranks`
+    : `its compensation is "${policy.compensation}"`
+  if (!needsRanking(policy, prunable) && policy.compensation === 'none') return
+  throw new EspalierError(
+    'POLICY_UNCALIBRATED',
+    `The policy needs a calibration text, as ${reason}: give --calibration-text FILE or --calibration-ids FILE`,
+    { metric: policy.metric, compensation: policy.compensation },
+  )
+}
+
+async function calibrate(
+  request: PerplexityRequest,
+  policy: PolicyFile,
+  model: HuggingFaceModel,
+  evaluator: Evaluator,
+): Promise<CalibrationRecord | null> {
+  const isNeeded = needsRanking(policy, createPrunableModel(model.shape)) || policy.compensation !== 'none'
+  if (request.calibration === null || !isNeeded) return null
+  const { windowLength } = request
+  const ids = await readTokens(request.calibration, model.directory)
+  const available = Math.max(1, Math.floor(ids.length / windowLength))
+  const wanted = request.calibrationWindows ?? Math.min(searchDefaults.calibrationWindows, available)
+  const windows = chooseWindows(ids.length, windowLength, wanted, 'the calibration text')
+  return evaluator.calibrate({
+    ...{ ids, windowLength, windows },
+    signal: request.signal,
+    onProgress: (done) => request.onProgress('calibrating', done, windows),
+  })
+}
+
+function resolve(policy: PolicyFile, model: PrunableModel, calibration: CalibrationRecord | null): ResolvedPolicy {
+  const rankings = calibration === null ? null : rankModules(policy.metric, calibration.modules, model)
+  return resolvePolicyFile(policy, model, rankings)
+}

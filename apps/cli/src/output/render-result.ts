@@ -1,0 +1,88 @@
+import type { ArtifactResource, SearchDetailResource } from '@espalier/contracts'
+import {
+  formatBytes,
+  formatChange,
+  formatCount,
+  formatPercent,
+  formatPerplexity,
+  formatTarget,
+} from './format-values.js'
+import { renderTable } from './render-table.js'
+import type { Colors } from './terminal.js'
+
+export interface FinishedSearch {
+  readonly search: SearchDetailResource
+  readonly artifacts: readonly ArtifactResource[]
+  /** Where the files of a pruned model lie. */
+  readonly folderOf: (artifact: ArtifactResource) => string
+}
+
+/** The table at the end of a search, and where the pruned models lie. */
+export function renderResult({ search, artifacts, folderOf }: FinishedSearch, colors: Colors): string[] {
+  const { result } = search
+  if (result === null) return [`search ${search.id} ended as ${search.state} and has no result`]
+  const { testPerplexity: dense } = result.dense
+  const rows = result.targets.map((target, index) => {
+    const artifact = artifacts.find(({ targetIndex, format }) => targetIndex === index && format === 'onnx')
+    return [
+      formatTarget(target.sparsityTarget),
+      formatPercent(target.sparsity, 2),
+      formatPerplexity(dense),
+      formatPerplexity(target.uniform.testPerplexity),
+      formatPerplexity(target.testPerplexity),
+      formatChange(target.testPerplexity, target.uniform.testPerplexity),
+      artifact === undefined ? '-' : formatCount(artifact.parameters),
+      artifact === undefined ? '-' : formatBytes(artifact.bytes),
+    ]
+  })
+  const columns = ['target', 'sparsity', 'dense', 'uniform', 'found', 'change', 'parameters', 'ONNX size']
+  return [
+    'Perplexity on the test split, which the search has not seen; change from uniform pruning to the policy found:',
+    '',
+    ...renderTable(
+      columns.map((title) => ({ title, align: 'right' })),
+      rows,
+      colors,
+    ),
+    '',
+    ...renderFolders(artifacts, folderOf),
+    `${result.evaluations.total} evaluations on the validation split; search ${search.id}`,
+  ]
+}
+
+function renderFolders(artifacts: readonly ArtifactResource[], folderOf: FinishedSearch['folderOf']): string[] {
+  if (artifacts.length === 0) return []
+  const lines = artifacts.map((artifact) => {
+    const name = `${formatTarget(artifact.sparsityTarget)} ${artifact.format}`
+    const note = artifact.note === null ? '' : ` (${artifact.note})`
+    return `  ${name.padEnd(18)}  ${folderOf(artifact)}${note}`
+  })
+  return ['Pruned models, each loaded again and measured:', ...lines, '']
+}
+
+/** What `--json` prints: one object. */
+export function describeResult({ search, artifacts, folderOf }: FinishedSearch) {
+  const { result } = search
+  return {
+    search: search.id,
+    state: search.state,
+    model: search.model.name,
+    dense: result?.dense ?? null,
+    evaluations: result?.evaluations ?? { total: search.progress?.evaluationsDone ?? 0 },
+    rounds: result?.rounds ?? [],
+    targets: (result?.targets ?? []).map((target, index) => ({
+      ...target,
+      artifacts: artifacts
+        .filter(({ targetIndex }) => targetIndex === index)
+        .map((artifact) => ({
+          format: artifact.format,
+          directory: folderOf(artifact),
+          parameters: artifact.parameters,
+          bytes: artifact.bytes,
+          perplexity: artifact.perplexity,
+          compensationWritten: artifact.compensationWritten,
+          note: artifact.note,
+        })),
+    })),
+  }
+}

@@ -16,14 +16,16 @@ export function createCalibrationStore({ client }: Database): CalibrationStore {
   }
 }
 
+/** The newest record counts: the one before may have been lost from the artefact store. */
 export async function saveCalibration(
   queryable: Queryable,
   teamId: string,
   calibration: CalibrationRow,
 ): Promise<void> {
   const { key, modelHash, dataHash, windowLength, windows, artifact } = calibration
-  await queryable.calibration.createMany({
-    data: { id: createId('cal'), teamId, key, modelHash, dataHash, windowLength, windows, artifact },
-    skipDuplicates: true,
+  await queryable.calibration.upsert({
+    where: { teamId_key: { teamId, key } },
+    create: { id: createId('cal'), teamId, key, modelHash, dataHash, windowLength, windows, artifact },
+    update: { artifact },
   })
 }

@@ -1,3 +1,4 @@
+import { EspalierError } from '@espalier/contracts'
 import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
 import { Prisma, PrismaClient } from './generated/prisma/client.js'
@@ -16,6 +17,20 @@ export interface DatabaseOptions {
   readonly databaseUrl: string
   /** Connections of this process; 5 when not given. */
   readonly poolSize?: number
+}
+
+/**
+ * For roles that are started on their own and cannot start a database themselves.
+ *
+ * @throws CONFIGURATION_INVALID when there is no address
+ */
+export function requireDatabaseUrl(databaseUrl: string | null): string {
+  if (databaseUrl !== null) return databaseUrl
+  throw new EspalierError(
+    'CONFIGURATION_INVALID',
+    'DATABASE_URL is not set: this process needs the address of a Postgres, postgresql://user:password@host:port/database.',
+    { variable: 'DATABASE_URL' },
+  )
 }
 
 /** Nobody waits longer than this for a row that another transaction holds. */

@@ -1,7 +1,7 @@
 export { applyMigrations, type MigrationOptions } from './apply-migrations.js'
 export { isConnectionError } from './connection-errors.js'
 export { createStore } from './create-store.js'
-export type { DatabaseOptions } from './database.js'
+export { type DatabaseOptions, requireDatabaseUrl } from './database.js'
 export { workerAliveMs } from './lease-rules.js'
 export type {
   ArtifactFile,
@@ -15,7 +15,6 @@ export type {
   LeaseKey,
   ModelRow,
   NewEvent,
-  Page,
   PageRequest,
   PolicyEvaluation,
   PolicyOrigin,

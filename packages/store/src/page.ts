@@ -1,4 +1,5 @@
-import type { Page, PageRequest } from './records.js'
+import type { Page } from '@espalier/contracts'
+import type { PageRequest } from './records.js'
 
 const defaultLimit = 50
 

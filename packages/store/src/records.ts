@@ -26,12 +26,6 @@ export interface PageRequest {
   readonly newestFirst?: boolean | undefined
 }
 
-export interface Page<T> {
-  readonly items: readonly T[]
-  /** Give it as `cursor` to go on; null: there is nothing more now. */
-  readonly nextCursor: string | null
-}
-
 export interface Team {
   readonly id: string
   readonly name: string

@@ -52,7 +52,7 @@ export async function dropTestDatabase(databaseUrl: string): Promise<void> {
   await client.end()
 }
 
-export const testShape: ModelShape = {
+const testShape: ModelShape = {
   architecture: 'llama',
   layers: 2,
   hiddenSize: 8,
@@ -70,7 +70,7 @@ export const testShape: ModelShape = {
   weightBytes: 8000,
 }
 
-export const testSettings: SearchSettings = {
+const testSettings: SearchSettings = {
   targets: [0.2, 0.5],
   budget: 9,
   seed: 1,

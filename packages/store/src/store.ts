@@ -1,5 +1,6 @@
 import type {
   ModelShape,
+  Page,
   RecordedError,
   SearchPlan,
   SearchRecord,
@@ -18,7 +19,6 @@ import type {
   LeaseKey,
   ModelRow,
   NewEvent,
-  Page,
   PageRequest,
   PolicyRow,
   PredictorRow,

@@ -30,7 +30,7 @@ CREATE TABLE "Team" (
     "id" TEXT NOT NULL,
     "name" TEXT NOT NULL,
     "weight" DOUBLE PRECISION NOT NULL DEFAULT 1,
-    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
+    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
 
     CONSTRAINT "Team_pkey" PRIMARY KEY ("id")
 );
@@ -42,7 +42,7 @@ CREATE TABLE "ApiKey" (
     "name" TEXT NOT NULL,
     "prefix" TEXT NOT NULL,
     "hash" TEXT NOT NULL,
-    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
+    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
     "revokedAt" TIMESTAMPTZ(6),
     "lastUsedAt" TIMESTAMPTZ(6),
 
@@ -57,7 +57,7 @@ CREATE TABLE "Model" (
     "path" TEXT NOT NULL,
     "shape" JSONB NOT NULL,
     "hash" TEXT,
-    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
+    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
 
     CONSTRAINT "Model_pkey" PRIMARY KEY ("id")
 );
@@ -75,10 +75,10 @@ CREATE TABLE "Search" (
     "progress" JSONB,
     "result" JSONB,
     "error" JSONB,
-    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
+    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
     "startedAt" TIMESTAMPTZ(6),
     "finishedAt" TIMESTAMPTZ(6),
-    "updatedAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
+    "updatedAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
 
     CONSTRAINT "Search_pkey" PRIMARY KEY ("id")
 );
@@ -100,9 +100,9 @@ CREATE TABLE "Step" (
     "fencingToken" BIGINT NOT NULL DEFAULT 0,
     "leaseExpiresAt" TIMESTAMPTZ(6),
     "workerId" TEXT,
-    "availableAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
-    "wokenAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
-    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
+    "availableAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
+    "wokenAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
+    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
     "startedAt" TIMESTAMPTZ(6),
     "finishedAt" TIMESTAMPTZ(6),
 
@@ -120,7 +120,7 @@ CREATE TABLE "Policy" (
     "origin" "PolicyOrigin" NOT NULL,
     "targetIndex" INTEGER,
     "round" INTEGER NOT NULL,
-    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
+    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
 
     CONSTRAINT "Policy_pkey" PRIMARY KEY ("id")
 );
@@ -144,7 +144,7 @@ CREATE TABLE "Evaluation" (
     "workerId" TEXT,
     "fencingToken" BIGINT NOT NULL,
     "computeSeconds" DOUBLE PRECISION NOT NULL,
-    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
+    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
 
     CONSTRAINT "Evaluation_pkey" PRIMARY KEY ("id")
 );
@@ -158,7 +158,7 @@ CREATE TABLE "Predictor" (
     "parameters" JSONB NOT NULL,
     "onnx" BYTEA NOT NULL,
     "summary" JSONB NOT NULL,
-    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
+    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
 
     CONSTRAINT "Predictor_pkey" PRIMARY KEY ("id")
 );
@@ -177,7 +177,7 @@ CREATE TABLE "Artifact" (
     "note" TEXT,
     "perplexity" DOUBLE PRECISION NOT NULL,
     "expectedPerplexity" DOUBLE PRECISION NOT NULL,
-    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
+    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
 
     CONSTRAINT "Artifact_pkey" PRIMARY KEY ("id")
 );
@@ -192,7 +192,7 @@ CREATE TABLE "Calibration" (
     "windowLength" INTEGER NOT NULL,
     "windows" INTEGER NOT NULL,
     "artifact" TEXT NOT NULL,
-    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
+    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
 
     CONSTRAINT "Calibration_pkey" PRIMARY KEY ("id")
 );
@@ -204,7 +204,7 @@ CREATE TABLE "Event" (
     "teamId" TEXT NOT NULL,
     "type" TEXT NOT NULL,
     "data" JSONB NOT NULL,
-    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
+    "createdAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
 
     CONSTRAINT "Event_pkey" PRIMARY KEY ("id")
 );
@@ -217,8 +217,8 @@ CREATE TABLE "Worker" (
     "node" TEXT NOT NULL,
     "pid" INTEGER NOT NULL,
     "details" JSONB NOT NULL,
-    "startedAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
-    "heartbeatAt" TIMESTAMPTZ(6) NOT NULL DEFAULT now(),
+    "startedAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
+    "heartbeatAt" TIMESTAMPTZ(6) NOT NULL DEFAULT transaction_timestamp(),
     "currentStepId" TEXT,
     "doneSteps" INTEGER NOT NULL DEFAULT 0,
     "refusedResults" INTEGER NOT NULL DEFAULT 0,

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { EspalierError } from '@espalier/contracts'
@@ -35,7 +36,7 @@ export async function claimHome(home: string): Promise<HomeClaim> {
   return {
     async publish(url) {
       const content: ServiceFile = { pid: process.pid, url, startedAt: new Date().toISOString() }
-      const unfinished = `${files.service}.${process.pid}`
+      const unfinished = `${files.service}.${randomUUID()}`
       await writeFile(unfinished, `${JSON.stringify(content)}\n`, { mode: 0o600 })
       await rename(unfinished, files.service)
     },
@@ -48,13 +49,13 @@ export async function claimHome(home: string): Promise<HomeClaim> {
 
 async function createExclusively(file: string, content: string): Promise<boolean> {
   // Written apart and linked, so that nobody reads a lock that is half there.
-  const unfinished = `${file}.${process.pid}`
+  const unfinished = `${file}.${randomUUID()}`
   await writeFile(unfinished, content, { mode: 0o600 })
   try {
     await link(unfinished, file)
     return true
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
+    if (hasCode(error, 'EEXIST')) return false
     throw error
   } finally {
     await rm(unfinished, { force: true })
@@ -63,7 +64,7 @@ async function createExclusively(file: string, content: string): Promise<boolean
 
 /** Removes a lock whose owner is gone, unless another process was faster and the lock is that one's by now. */
 async function removeStale(file: string, stale: string): Promise<void> {
-  const taken = `${file}.stale.${process.pid}`
+  const taken = `${file}.${randomUUID()}`
   await rename(file, taken).catch(() => undefined)
   const content = await readFile(taken, 'utf8').catch(() => stale)
   if (content !== stale) await link(taken, file).catch(() => undefined)
@@ -82,9 +83,13 @@ function isAlive({ pid, bornAt }: Owner): boolean {
   try {
     process.kill(pid, 0)
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) return false
+    if (!hasCode(error, 'EPERM')) return false
   }
   return bornAt === null || bornAt === readBirth(pid)
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return typeof error === 'object' && error !== null && 'code' in error && error.code === code
 }
 
 /** Field 22 of /proc/<pid>/stat (proc(5)); null where there is none, or the process is a zombie. */

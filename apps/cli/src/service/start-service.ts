@@ -65,7 +65,7 @@ export async function startService({ configuration, log, signal }: ServiceOption
       undo.push(() => database.stop())
     }
     const databaseUrl = configuration.databaseUrl ?? state.database?.url ?? ''
-    await applyMigrations(databaseUrl)
+    await applyMigrations(databaseUrl, { createDatabase: true })
     const key = await ensureAdminKey(databaseUrl, files.adminKey)
     signal?.throwIfAborted()
     const environment = roleEnvironment(configuration, databaseUrl, port)

@@ -51,7 +51,7 @@ export function superviseRole({ role, environment, logFile, log }: RoleOptions):
     ended.resolve()
   }
   const onLine = (text: string) => {
-    output.write(`${text}\n`)
+    if (!output.writableEnded) output.write(`${text}\n`)
     const line = findServiceLine(role, text)
     lastLines = [...lastLines, line?.message ?? text].slice(-linesInError)
     if (line !== undefined) log(line)
@@ -89,9 +89,12 @@ export function superviseRole({ role, environment, logFile, log }: RoleOptions):
       failedStarts = 0
       ready.resolve()
     })
-    started.once('error', (error) => onExit(`could not be started: ${error.message}`))
-    started.once('exit', (code, signal) =>
-      onExit(signal === null ? `ended with code ${code}` : `was ended by ${signal}`),
+    const onEnd = (how: string) => {
+      if (child === started) onExit(how)
+    }
+    started.once('error', (error) => onEnd(`could not be started: ${error.message}`))
+    started.once('close', (code, signal) =>
+      onEnd(signal === null ? `ended with code ${code}` : `was ended by ${signal}`),
     )
   }
   start()

@@ -1,0 +1,53 @@
+import { describe, expect, it } from '@jest/globals'
+import { createRecordedTerminal } from './output/recorded-terminal.test-support.js'
+import { runCommandLine } from './run-command-line.js'
+
+async function run(...args: string[]) {
+  const recorded = createRecordedTerminal()
+  const code = await runCommandLine(args, recorded.terminal)
+  return { code, printed: recorded.printed(), noted: recorded.noted() }
+}
+
+describe('the command line', () => {
+  it.each([
+    [['nonsense'], /unknown command 'nonsense'/],
+    [['ppl', 'demo'], /required option '--window/],
+    [['ppl', 'demo', '--window', '256'], /--text FILE or --ids FILE/],
+    [['ppl', 'demo', '--window', '1', '--ids', 'x'], /"1" is not a whole number of 2 or more/],
+    [['ppl', 'demo', '--window', '2.5', '--ids', 'x'], /"2.5" is not a whole number/],
+    [['ppl', 'demo', '--window', '64', '--ids', 'a', '--text', 'b'], /one of --text FILE and --ids FILE, not both/],
+    [['search', 'demo', '--targets', '0.2,1'], /"1" is not a sparsity/],
+    [['search', 'demo', '--targets', '0'], /"0" is not a sparsity/],
+    [['search', 'demo', '--targets', 'NaN'], /"NaN" is not a sparsity/],
+    [['search', 'demo', '--targets', '0.2,,0.5'], /"" is not a sparsity/],
+    [['search', 'demo', '--budget', '0'], /"0" is not a whole number of 1 or more/],
+    [['search', 'demo', '--seed', '-1'], /"-1" is not a whole number of 0 to 4294967295/],
+    [['search', 'demo', '--metric', 'taylor'], /Allowed choices are magnitude, wanda, fluctuation/],
+    [['search', 'demo', '--calibration', '/absent.txt'], /calibration text \/absent.txt does not exist/],
+    [['search', '/', '--seed', '1'], /no calibration text of its own .*--calibration FILE/],
+    [['up', '--port', '70000'], /"70000" is not a whole number of 0 to 65535/],
+    [['export', 'some-id'], /required option '--out/],
+  ])('%j is used wrongly: exit code 2, and it says what is allowed', async (args, message) => {
+    const { code, printed, noted } = await run(...args)
+    expect(noted).toMatch(message)
+    expect(printed).toBe('')
+    expect(code).toBe(2)
+  })
+
+  it('explains each command', async () => {
+    const { code, printed } = await run('--help')
+    expect(code).toBe(0)
+    for (const command of ['demo', 'search', 'inspect', 'ppl', 'up', 'submit', 'watch', 'status', 'export', 'cancel']) {
+      expect(printed).toMatch(new RegExp(`^  ${command} `, 'm'))
+      const help = await run(command, '--help')
+      expect(help.code).toBe(0)
+      expect(help.printed).toMatch(/^Usage: espalier /)
+    }
+  })
+
+  it('says how to start a service when none runs', async () => {
+    const { code, noted } = await run('status', '--home', '/nonexistent/home')
+    expect(code).toBe(1)
+    expect(noted).toMatch(/No Espalier service is running\n.*`espalier up`[\s\S]*code SERVICE_NOT_RUNNING/)
+  })
+})

@@ -25,6 +25,11 @@ export function loadTensorBackend(): Promise<TensorBackend> {
   return chosen
 }
 
+/** Name of the backend that trains policy networks in this process; loads it. */
+export async function tensorBackendName(): Promise<string> {
+  return (await loadTensorBackend()).name
+}
+
 async function chooseBackend(): Promise<TensorBackend> {
   const tf = await import('@tensorflow/tfjs-core')
   tf.enableProdMode()

@@ -1,0 +1,149 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type ModelShape, proposeResultSchema, searchDefaults } from '@espalier/contracts'
+import { trainPredictor } from '@espalier/predictor'
+import {
+  createPrunableModel,
+  createRandomGenerator,
+  denseUnits,
+  randomPolicy,
+  rankUnits,
+  sparsityOf,
+} from '@espalier/pruning'
+import type { Lease } from '@espalier/store'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { createProposer, type Proposer } from './create-proposer.js'
+import { processPropose } from './process-propose.js'
+
+const shape: ModelShape = {
+  architecture: 'llama',
+  layers: 8,
+  hiddenSize: 192,
+  queryHeads: 6,
+  kvHeads: 3,
+  headDim: 32,
+  ffnChannels: 512,
+  vocabularySize: 2048,
+  maxPositions: 1024,
+  slidingWindow: null,
+  tiedEmbeddings: true,
+  attentionBiasConfigurable: true,
+  mlpBiasConfigurable: true,
+  parameters: 3_640_512,
+  weightBytes: 7_281_024,
+}
+const model = createPrunableModel(shape)
+const targets = [0.2, 0.5]
+
+/** Later layers matter less. */
+const logPerplexity = (kept: readonly number[]) =>
+  3 + kept.reduce((sum, count, m) => sum + (0.3 / (1 + m)) * (1 - count / (m % 2 ? 512 : 3)) ** 2, 0)
+
+function trainSmallPredictor() {
+  const random = createRandomGenerator(7)
+  const kept = [
+    denseUnits(model),
+    ...Array.from({ length: 40 }, () => randomPolicy(model, 0.5 * random.uniform(), random)),
+  ]
+  return trainPredictor({
+    model,
+    rankings: model.modules.map(({ units }) => rankUnits(Float64Array.from({ length: units }, () => random.uniform()))),
+    evaluations: kept.map((policy, i) => ({
+      purpose: i === 0 ? 'dense' : 'random',
+      kept: policy,
+      logPerplexity: logPerplexity(policy),
+    })),
+    seed: 1,
+  })
+}
+
+function leaseOf(changes: Partial<Lease<'propose'>['settings']>): Lease<'propose'> {
+  return {
+    stepId: 'step',
+    fencingToken: 1,
+    workerId: 'worker',
+    searchId: 'search',
+    teamId: 'team',
+    round: 2,
+    kind: 'propose',
+    index: 0,
+    payload: { count: 6, incumbents: targets.map(() => []) },
+    attempts: 1,
+    settings: {
+      ...searchDefaults,
+      targets,
+      exports: [],
+      texts: { calibration: 'c', validation: 'v', test: 't' },
+      ...changes,
+    } as Lease<'propose'>['settings'],
+    model: { id: 'model', path: '/model', shape, hash: null },
+  }
+}
+
+describe('processPropose', () => {
+  const row = { id: 'p', searchId: 'search', round: 2, onnx: new Uint8Array(), summary: {} }
+  const parameters: unknown = JSON.parse(JSON.stringify(trainSmallPredictor().toJSON()))
+  const store = { predictors: { load: async () => ({ ...row, parameters }) } }
+  let proposer: Proposer
+  const running = { signal: new AbortController().signal }
+
+  beforeAll(async () => {
+    proposer = await createProposer()
+  })
+  afterAll(() => proposer.close())
+
+  it('proposes by the network while the main thread stays free', async () => {
+    let beats = 0
+    const heart = setInterval(() => beats++, 20)
+    const { result } = await processPropose({ store, proposer }, leaseOf({ agent: 'network' }), running)
+    clearInterval(heart)
+    expect(proposeResultSchema.parse(result)).toEqual(result)
+    expect(result.backend).toBe(proposer.backend)
+    // The work takes hundreds of milliseconds; at half the rate the main thread would have been busy.
+    expect(beats).toBeGreaterThan((result.seconds * 1000) / 40)
+    result.targets.forEach(({ policies }, index) => {
+      expect(policies).toHaveLength(6)
+      for (const { keptUnits } of policies) {
+        expect(Math.abs(sparsityOf(model, keptUnits) - (targets[index] ?? 0))).toBeLessThan(2e-4)
+      }
+    })
+  })
+
+  it('gives the same policies whoever does the step', async () => {
+    const other = await createProposer()
+    const [here, there] = await Promise.all(
+      [proposer, other].map((p) => processPropose({ store, proposer: p }, leaseOf({ agent: 'network' }), running)),
+    )
+    await other.close()
+    expect(here?.result.targets).toEqual(there?.result.targets)
+  })
+
+  it('needs no predictor for the random agent', async () => {
+    const without = { predictors: { load: () => Promise.reject(new Error('asked for a predictor')) } }
+    const { result } = await processPropose({ store: without, proposer }, leaseOf({ agent: 'random' }), running)
+    expect(result.targets.map(({ policies }) => policies.length)).toEqual([6, 6])
+    expect(result.backend).toBe('none')
+  })
+
+  it('stops at once when aborted, and works again afterwards', async () => {
+    const controller = new AbortController()
+    const stopped = processPropose({ store, proposer }, leaseOf({ agent: 'network' }), { signal: controller.signal })
+    const outcome = expect(stopped).rejects.toThrow('cancelled by a person')
+    await sleep(150)
+    const aborted = performance.now()
+    controller.abort(new Error('cancelled by a person'))
+    await outcome
+    expect(performance.now() - aborted).toBeLessThan(1000)
+    const { result } = await processPropose({ store, proposer }, leaseOf({ agent: 'network' }), running)
+    expect(result.targets[0]?.policies).toHaveLength(6)
+  })
+
+  it('passes on what the agent throws, with its code', async () => {
+    const broken = { predictors: { load: async () => ({ ...row, parameters: { format: 'something else' } }) } }
+    await expect(processPropose({ store: broken, proposer }, leaseOf({ agent: 'network' }), running)).rejects.toThrow(
+      expect.objectContaining({ name: 'EspalierError' }),
+    )
+    await expect(
+      processPropose({ store, proposer }, leaseOf({ agent: 'uniform', targets: [0.9999] }), running),
+    ).rejects.toThrow(expect.objectContaining({ code: 'SPARSITY_UNREACHABLE' }))
+  })
+})

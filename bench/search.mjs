@@ -80,7 +80,7 @@ async function openBench() {
   const model = await openModel(options.model)
   const tokenizer = await loadTokenizer(options.model)
   const ids = {}
-  for (const split of splits) ids[split] = tokenizer.encode(readFileSync(settings.texts[split], 'utf8'))
+  for (const split of splits) ids[split] = await tokenizer.encode(readFileSync(settings.texts[split], 'utf8'))
   const evaluator = await createEvaluator({ modelDirectory: options.model })
   const { windowLength, calibrationWindows: windows } = settings
   const calibration = await evaluator.calibrate({ ids: ids.calibration, windowLength, windows })

@@ -1,4 +1,4 @@
-import { roleOfStep, type SearchRecord, type WorkerRole, workerRoles } from '@espalier/contracts'
+import { recordError, roleOfStep, type SearchPlan, type SearchRecord, workerRoles } from '@espalier/contracts'
 import type { WorkQueue } from '@espalier/queue'
 import type { Logger } from '@espalier/runtime'
 import { planNextSteps } from '@espalier/search'
@@ -23,15 +23,25 @@ export function createAdvancer({ store, queue, logger }: AdvancerOptions): Advan
 
   const advanceOnce = async (searchId: string): Promise<void> => {
     let open: OpenSteps | undefined
-    const advanced = await store.searches.advance(searchId, (record: SearchRecord) => {
-      open = openStepsOf(record.steps)
-      return planNextSteps(record)
-    })
+    const advanced = await store.searches
+      .advance(searchId, (record: SearchRecord) => {
+        open = openStepsOf(record.steps)
+        return planOrFail(record)
+      })
+      .catch((error: unknown) => failUnplannable(searchId, error))
     if (!advanced) return
     await wakeWorkers(queue, advanced.created)
     if (advanced.created.length > 0)
       logger.info({ searchId, ...advanced, created: advanced.created.length }, 'advanced')
     if (open) await store.searches.setWaitReason(searchId, describeWait(open, await store.steps.loadByRole()))
+  }
+
+  /** A record that cannot be planned today cannot be planned tomorrow: the search ends with the cause. */
+  const failUnplannable = async (searchId: string, error: unknown): Promise<undefined> => {
+    if (!(error instanceof UnplannableError)) throw error
+    logger.error({ searchId, err: error.cause }, 'the search cannot be planned')
+    await store.searches.fail(searchId, recordError(error.cause))
+    return undefined
   }
 
   const advance = async (searchId: string): Promise<void> => {
@@ -48,9 +58,20 @@ export function createAdvancer({ store, queue, logger }: AdvancerOptions): Advan
   return { advance }
 }
 
+/** Tells an error of the plan from one of the database. */
+class UnplannableError extends Error {}
+
+function planOrFail(record: SearchRecord): SearchPlan {
+  try {
+    return planNextSteps(record)
+  } catch (error) {
+    throw new UnplannableError('the plan failed', { cause: error })
+  }
+}
+
 async function wakeWorkers(queue: WorkQueue, created: readonly StepRef[]): Promise<void> {
   for (const role of workerRoles) {
     const ids = created.filter((step) => roleOfStep[step.kind] === role).map((step) => step.id)
-    if (ids.length > 0) await queue.wake(role satisfies WorkerRole, ids)
+    if (ids.length > 0) await queue.wake(role, ids)
   }
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { EspalierError, type Split } from '@espalier/contracts'
-import type { Tokenizer } from '@espalier/model-graph'
+import type { TextTokenizer } from '@espalier/model-graph'
 
 export interface TokenisedText {
   readonly ids: Int32Array
@@ -16,7 +16,7 @@ export interface TokenisedText {
  * @throws EspalierError TEXT_NOT_FOUND, TEXT_TOO_SHORT
  */
 export async function tokeniseText(
-  tokenizer: Tokenizer,
+  tokenizer: TextTokenizer,
   split: Split,
   path: string,
   windowLength: number,
@@ -25,7 +25,7 @@ export async function tokeniseText(
     const reason = error instanceof Error ? error.message : String(error)
     throw new EspalierError('TEXT_NOT_FOUND', `The ${split} text ${path} cannot be read: ${reason}`, { split, path })
   })
-  const ids = tokenizer.encode(bytes.toString('utf8'))
+  const ids = await tokenizer.encode(bytes.toString('utf8'))
   const windows = Math.floor(ids.length / windowLength)
   if (windows < 1) {
     throw new EspalierError(

@@ -6,6 +6,9 @@ import { z } from 'zod'
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
+export const executionProviders = ['cpu', 'cuda'] as const
+export type ExecutionProvider = (typeof executionProviders)[number]
+
 /** Everything the environment can say, parsed. */
 export interface Configuration {
   /** Postgres to use; null: the embedded one. Holds a password. */
@@ -24,6 +27,8 @@ export interface Configuration {
   readonly node: string
   /** Threads of a numeric session; null: as many as there are cores. */
   readonly threads: number | null
+  /** Where evaluators compute; `cuda` needs a GPU node. */
+  readonly provider: ExecutionProvider
   /** Address of a running service, for clients. */
   readonly url: string | null
   /** Key for that service. A secret. */
@@ -67,6 +72,9 @@ const environmentSchema = z.object({
     .regex(/^[\w.:-]{1,100}$/, { error: 'must be 1 to 100 letters, digits or any of . _ : -' })
     .optional(),
   ESPALIER_THREADS: integerWithin(1, 1024).optional(),
+  ESPALIER_PROVIDER: z
+    .enum(executionProviders, { error: `must be one of ${executionProviders.join(', ')}` })
+    .optional(),
   ESPALIER_URL: urlWith('http:', 'https:').optional(),
   ESPALIER_API_KEY: z
     .string()
@@ -112,6 +120,7 @@ export function loadConfiguration(environment: NodeJS.ProcessEnv = process.env):
     logLevel: variables.LOG_LEVEL ?? 'info',
     node: variables.ESPALIER_NODE ?? hostname(),
     threads: variables.ESPALIER_THREADS ?? null,
+    provider: variables.ESPALIER_PROVIDER ?? 'cpu',
     url: variables.ESPALIER_URL ?? null,
     apiKey: variables.ESPALIER_API_KEY ?? null,
     leaseMs: variables.ESPALIER_LEASE_MS ?? 5_000,

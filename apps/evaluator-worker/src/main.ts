@@ -1,0 +1,57 @@
+import { countCpus } from '@espalier/evaluator'
+import { createQueue } from '@espalier/queue'
+import { createArtifactStore, createLogger, loadConfiguration, runUntilStopped } from '@espalier/runtime'
+import { runStepWorker } from '@espalier/step-worker'
+import { createStore, requireDatabaseUrl } from '@espalier/store'
+import type { EvaluatorContext } from './evaluator-context.js'
+import { processEvaluate } from './process-evaluate.js'
+import { processExport } from './process-export.js'
+import { processPrepare } from './process-prepare.js'
+import { createSearchDataReader } from './search-data.js'
+import { createWarmModels } from './warm-model.js'
+
+const config = loadConfiguration()
+const logger = createLogger('evaluator', config)
+
+await runUntilStopped({
+  name: 'evaluator',
+  logger,
+  async start() {
+    const databaseUrl = requireDatabaseUrl(config.databaseUrl)
+    const store = createStore({ databaseUrl })
+    const queue = await createQueue({ databaseUrl, redisUrl: config.redisUrl })
+    const artifacts = createArtifactStore(config.artifacts)
+    const { threads, provider } = config
+    const models = createWarmModels({ threads, provider })
+    const context: EvaluatorContext = {
+      store,
+      artifacts,
+      models,
+      threads,
+      searchData: createSearchDataReader(store, artifacts),
+    }
+    const worker = await runStepWorker({
+      role: 'evaluator',
+      store,
+      queue,
+      logger,
+      config,
+      // one evaluation uses all threads
+      concurrency: 1,
+      details: { provider, threads: threads ?? countCpus() },
+      processors: {
+        prepare: (lease, step) => processPrepare(context, lease, step),
+        evaluate: (lease, step) => processEvaluate(context, lease, step),
+        export: (lease, step) => processExport(context, lease, step),
+      },
+    })
+    return {
+      async stop() {
+        await worker.stop()
+        await models.close()
+        await queue.close()
+        await store.close()
+      },
+    }
+  },
+})

@@ -1,0 +1,149 @@
+import { rename, rm } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { EspalierError, type ExportFormat, type ExportPayload, type ExportResult } from '@espalier/contracts'
+import { createEvaluator, type Measurement, measureLogitsModel } from '@espalier/evaluator'
+import { openModel } from '@espalier/model-graph'
+import { type PrunedModel, type PruningRequest, writeCompactOnnx, writeHuggingFace } from '@espalier/pruned-model'
+import { selectKeptIndices } from '@espalier/pruning'
+import type { Lease } from '@espalier/store'
+import type { EvaluatorContext, StepContext } from './evaluator-context.js'
+import type { SearchData } from './search-data.js'
+import type { WarmModel } from './warm-model.js'
+
+/** Writes a policy as files, and how the written files are loaded again and measured. */
+interface Exporter {
+  readonly write: (request: PruningRequest) => Promise<PrunedModel>
+  readonly measure: (context: EvaluatorContext, directory: string, windows: Windows) => Promise<Measurement>
+}
+
+interface Windows {
+  readonly ids: Int32Array
+  readonly windowLength: number
+  readonly windows: number
+  readonly signal: AbortSignal
+}
+
+const exporters: Record<ExportFormat, Exporter> = {
+  onnx: {
+    write: writeCompactOnnx,
+    measure: (context, directory, windows) =>
+      measureLogitsModel({ path: join(directory, 'model.onnx'), threads: context.threads ?? undefined, ...windows }),
+  },
+  huggingface: { write: writeHuggingFace, measure: measureDense },
+}
+
+/**
+ * Largest relative difference of log-perplexity between a file and its policy. Compact ONNX computes the same in
+ * float32; the biases of a Hugging Face folder are rounded to the precision of its weights.
+ */
+const tolerance = { F32: 2e-5, F16: 5e-4, BF16: 4e-3 }
+
+/** Writes a pruned model, loads it again, measures it, and fails when it is not the policy it should be. */
+export async function processExport(context: EvaluatorContext, lease: Lease<'export'>, step: StepContext) {
+  const started = performance.now()
+  const { payload } = lease
+  const warm = await context.models.get(lease.model.path, lease.model.hash)
+  const data = await context.searchData.read(lease, warm.prunable)
+  const percent = Math.round(100 * (lease.settings.targets[payload.targetIndex] ?? 0))
+  const relative = join('exports', lease.searchId, `sparsity-${percent}-${payload.targetIndex}`, payload.format)
+  // a worker that lost its lease may still be writing: each claim has a folder of its own until it is measured
+  const directory = await context.artifacts.directory(`${relative}.${lease.fencingToken}`)
+
+  const exporter = exporters[payload.format]
+  const written = await exporter.write(requestOf(lease, warm, data, directory))
+  const windows: Windows = {
+    ids: await data.idsOf('validation'),
+    windowLength: lease.settings.windowLength,
+    windows: payload.windows,
+    signal: step.signal,
+  }
+  const measured = await exporter.measure(context, directory, windows)
+  const expected = await expectedLogPerplexity(lease, warm, data, written, windows)
+  const precision = payload.format === 'onnx' ? 'F32' : warm.model.embedding.dtype
+  checkMeasured(directory, measured.logPerplexity, expected, tolerance[precision])
+  await replaceFolder(directory, await context.artifacts.directory(relative))
+
+  const result: ExportResult = {
+    directory: relative,
+    files: [...written.files],
+    parameters: written.parameters,
+    compensationWritten: written.compensationWritten,
+    note: written.note,
+    perplexity: measured.perplexity,
+    expectedPerplexity: Math.exp(expected),
+    seconds: (performance.now() - started) / 1000,
+  }
+  return { result, effects: {} }
+}
+
+async function replaceFolder(from: string, to: string): Promise<void> {
+  await rm(to, { recursive: true, force: true })
+  await rename(from, to)
+}
+
+function requestOf(lease: Lease<'export'>, warm: WarmModel, data: SearchData, directory: string): PruningRequest {
+  const { payload, settings } = lease
+  const { report } = payload
+  const testWindows = Math.min(data.prepared.splits.test.windows, settings.finalWindows ?? Number.POSITIVE_INFINITY)
+  return {
+    model: warm.model,
+    modelHash: warm.hash,
+    keptIndices: selectKeptIndices(data.rankings, payload.keptUnits),
+    metric: settings.metric,
+    calibration: settings.compensation === 'mean' ? data.calibration.modules : null,
+    directory,
+    report: {
+      modelName: basename(lease.model.path),
+      sparsity: payload.sparsity,
+      densePerplexity: report.denseTestPerplexity,
+      uniformPerplexity: report.uniformTestPerplexity,
+      policyPerplexity: report.testPerplexity,
+      validationPerplexity: report.validationPerplexity,
+      protocol: {
+        windowLength: settings.windowLength,
+        calibrationWindows: settings.calibrationWindows,
+        validationWindows: payload.windows,
+        testWindows,
+      },
+    },
+  }
+}
+
+/** The policy's own log-perplexity; without compensation where the format cannot hold it. */
+async function expectedLogPerplexity(
+  lease: Lease<'export'>,
+  warm: WarmModel,
+  data: SearchData,
+  written: PrunedModel,
+  windows: Windows,
+): Promise<number> {
+  const { payload, settings } = lease
+  if (written.compensationWritten || settings.compensation === 'none') return payload.logPerplexity
+  const keptIndices = selectKeptIndices(data.rankings, payload.keptUnits)
+  return (await warm.evaluator.measure({ keptIndices, calibration: null, ...windows })).logPerplexity
+}
+
+/** A Hugging Face folder is opened as a stranger's would be, and measured without any policy. */
+async function measureDense(context: EvaluatorContext, directory: string, windows: Windows): Promise<Measurement> {
+  await openModel(directory)
+  const evaluator = await createEvaluator({
+    modelDirectory: directory,
+    ...(context.threads === null ? {} : { threads: context.threads }),
+  })
+  try {
+    return await evaluator.measure({ keptIndices: null, calibration: null, ...windows })
+  } finally {
+    await evaluator.close()
+  }
+}
+
+function checkMeasured(directory: string, measured: number, expected: number, allowed: number): void {
+  const difference = Math.abs(measured - expected) / Math.abs(expected)
+  if (difference <= allowed) return
+  throw new EspalierError(
+    'EXPORT_MISMATCH',
+    `The pruned model in ${directory} has log-perplexity ${measured}, its policy ${expected}; ` +
+      `they differ by ${difference.toExponential(1)} where ${allowed} is allowed`,
+    { directory, measured, expected, allowed },
+  )
+}

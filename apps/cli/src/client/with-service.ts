@@ -1,5 +1,6 @@
 import type { Configuration } from '@espalier/runtime'
 import type { Interruption } from '../input/interruption.js'
+import { attachToService, untilUnused } from '../service/attached-clients.js'
 import type { ServiceLog } from '../service/service-line.js'
 import { startService } from '../service/start-service.js'
 import { type ApiClient, createApiClient } from './api-client.js'
@@ -19,8 +20,15 @@ export async function withService<T>(
   run: (client: ApiClient, isOwn: boolean) => Promise<T>,
 ): Promise<T> {
   const running = await findService(use.configuration)
-  if (running !== undefined) return run(running, false)
+  if (running !== undefined) return withAttached(use.configuration, () => run(running, false))
   return withOwnService(use, (client) => run(client, true))
+}
+
+/** Runs something that a service of this machine, should it be another command's own, is to wait for. */
+export async function withAttached<T>(configuration: Configuration, run: () => Promise<T>): Promise<T> {
+  if (configuration.url !== null) return run()
+  const detach = await attachToService(configuration.home)
+  return run().finally(detach)
 }
 
 /**
@@ -40,6 +48,9 @@ export async function withOwnService<T>(use: ServiceUse, run: (client: ApiClient
   try {
     return await run(createApiClient(service))
   } finally {
+    await untilUnused(configuration.home, signal, (clients) =>
+      note(`${clients} other command(s) use this service: it stops when they have ended, or at Ctrl-C`),
+    )
     note('stopping the service')
     await service.stop()
   }

@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { artifactFolder, downloadArtifacts } from '../client/download-artifacts.js'
 import { configurationFor, getService } from '../client/find-service.js'
 import { getSearch, listArtifacts } from '../client/search-requests.js'
+import { withAttached } from '../client/with-service.js'
 import { runInterruptible } from '../input/interruption.js'
 import type { Terminal } from '../output/terminal.js'
 
@@ -15,15 +16,21 @@ export function createExportCommand(terminal: Terminal): Command {
     .requiredOption('--out <dir>', 'folder to write to')
     .option('--home <dir>', 'home of the service (default: ESPALIER_HOME or ~/.espalier)')
     .action(async (id: string, options: { out: string; home?: string }) => {
-      const client = await getService(configurationFor(options.home))
-      await runInterruptible(async (signal) => {
-        const artifacts = await listArtifacts(client, id)
-        if (artifacts.length === 0) {
-          const { state } = await getSearch(client, id)
-          throw new EspalierError('SEARCH_STATE_CONFLICT', `Search ${id} is ${state} and has written no pruned models`)
-        }
-        await downloadArtifacts(client, artifacts, options.out, signal)
-        terminal.print(artifacts.map((artifact) => artifactFolder(options.out, artifact)).join('\n'))
-      })
+      const configuration = configurationFor(options.home)
+      const client = await getService(configuration)
+      await runInterruptible((signal) =>
+        withAttached(configuration, async () => {
+          const artifacts = await listArtifacts(client, id)
+          if (artifacts.length === 0) {
+            const { state } = await getSearch(client, id)
+            throw new EspalierError(
+              'SEARCH_STATE_CONFLICT',
+              `Search ${id} is ${state} and has written no pruned models`,
+            )
+          }
+          await downloadArtifacts(client, artifacts, options.out, signal)
+          terminal.print(artifacts.map((artifact) => artifactFolder(options.out, artifact)).join('\n'))
+        }),
+      )
     })
 }

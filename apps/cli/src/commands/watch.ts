@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { configurationFor, getService } from '../client/find-service.js'
+import { withAttached } from '../client/with-service.js'
 import { runInterruptible } from '../input/interruption.js'
 import { followSearch } from '../output/follow-search.js'
 import { showResult } from '../output/show-result.js'
@@ -14,10 +15,13 @@ export function createWatchCommand(terminal: Terminal): Command {
     .option('--home <dir>', 'home of the service (default: ESPALIER_HOME or ~/.espalier)')
     .option('--json', 'print the result as one JSON object')
     .action(async (id: string, options: { home?: string; json?: true }) => {
-      const client = await getService(configurationFor(options.home))
-      await runInterruptible(async (signal) => {
-        const search = await followSearch(client, id, terminal, signal)
-        await showResult(client, search, { out: null, json: options.json === true, signal }, terminal)
-      })
+      const configuration = configurationFor(options.home)
+      const client = await getService(configuration)
+      await runInterruptible((signal) =>
+        withAttached(configuration, async () => {
+          const search = await followSearch(client, id, terminal, signal)
+          await showResult(client, search, { out: null, json: options.json === true, signal }, terminal)
+        }),
+      )
     })
 }

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { attachToService, untilUnused } from './attached-clients.js'
 import { claimHome } from './claim-home.js'
 import { findServiceFile, serviceFilesOf } from './service-home.js'
 
@@ -42,5 +43,27 @@ describe('a home', () => {
     await writeFile(serviceFilesOf(home).lock, JSON.stringify({ pid: 2 ** 22 - 1, bornAt: null }))
     const claims = await Promise.allSettled(Array.from({ length: 8 }, () => claimHome(home)))
     expect(claims.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+  })
+})
+
+describe('a service that other commands use', () => {
+  it('is waited for until they have ended or were killed', async () => {
+    const { clients } = serviceFilesOf(home)
+    const waits: number[] = []
+    const untilStopped = (signal: AbortSignal) => untilUnused(home, signal, (count) => waits.push(count))
+    await untilStopped(new AbortController().signal)
+    expect(waits).toEqual([])
+
+    const detach = await attachToService(home)
+    await writeFile(join(clients, 'killed'), JSON.stringify({ pid: 2 ** 22 - 1, bornAt: null }))
+    const unused = untilStopped(new AbortController().signal)
+    setTimeout(detach, 100)
+    await unused
+    expect(waits).toEqual([1])
+    expect(await readdir(clients)).toEqual([])
+
+    await attachToService(home)
+    await untilStopped(AbortSignal.timeout(50))
+    expect(waits).toEqual([1, 1])
   })
 })

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { EspalierError } from '@espalier/contracts'
-import { z } from 'zod'
+import { hasCode, isAlive, ownIdentity, type ProcessIdentity, parseIdentity } from './process-identity.js'
 import { findServiceFile, type ServiceFile, serviceFilesOf } from './service-home.js'
 
 /** The right to run the one service of a home. */
@@ -12,13 +11,6 @@ export interface HomeClaim {
   release(): Promise<void>
 }
 
-const ownerSchema = z.object({
-  pid: z.int(),
-  /** Clock ticks from boot to the start of the process, where the system tells: a pid may be somebody else's by now. */
-  bornAt: z.string().nullable(),
-})
-type Owner = z.infer<typeof ownerSchema>
-
 /**
  * Claims a home for this process; the claim of a process that was killed is taken over.
  * @throws EspalierError SERVICE_ALREADY_RUNNING with pid and address of the one that runs
@@ -26,10 +18,10 @@ type Owner = z.infer<typeof ownerSchema>
 export async function claimHome(home: string): Promise<HomeClaim> {
   const files = serviceFilesOf(home)
   await mkdir(home, { recursive: true, mode: 0o700 })
-  const mine = JSON.stringify({ pid: process.pid, bornAt: readBirth(process.pid) } satisfies Owner)
+  const mine = JSON.stringify(ownIdentity())
   while (!(await createExclusively(files.lock, mine))) {
     const found = await readFile(files.lock, 'utf8').catch(() => '')
-    const owner = parseOwner(found)
+    const owner = parseIdentity(found)
     if (owner !== null && isAlive(owner)) throw await alreadyRunning(home, owner)
     await removeStale(files.lock, found)
   }
@@ -71,39 +63,7 @@ async function removeStale(file: string, stale: string): Promise<void> {
   await rm(taken, { force: true })
 }
 
-function parseOwner(text: string): Owner | null {
-  try {
-    return ownerSchema.parse(JSON.parse(text))
-  } catch {
-    return null
-  }
-}
-
-function isAlive({ pid, bornAt }: Owner): boolean {
-  try {
-    process.kill(pid, 0)
-  } catch (error) {
-    if (!hasCode(error, 'EPERM')) return false
-  }
-  return bornAt === null || bornAt === readBirth(pid)
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return typeof error === 'object' && error !== null && 'code' in error && error.code === code
-}
-
-/** Field 22 of /proc/<pid>/stat (proc(5)); null where there is none, or the process is a zombie. */
-function readBirth(pid: number): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return fields[0] === 'Z' ? null : (fields[19] ?? null)
-  } catch {
-    return null
-  }
-}
-
-async function alreadyRunning(home: string, owner: Owner): Promise<EspalierError> {
+async function alreadyRunning(home: string, owner: ProcessIdentity): Promise<EspalierError> {
   const url = (await findServiceFile(home))?.url
   const where = url === undefined ? 'it is starting' : `it answers at ${url}`
   return new EspalierError(

@@ -13,6 +13,8 @@ export function serviceFilesOf(home: string) {
     adminKey: join(home, 'admin-key'),
     /** One file a role. */
     logs: join(home, 'logs'),
+    /** One file for each command that uses the service; see `attachToService`. */
+    clients: join(home, 'clients'),
     /** The embedded Postgres. */
     postgres: join(home, 'postgres'),
   }

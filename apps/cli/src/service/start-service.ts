@@ -69,10 +69,10 @@ export async function startService({ configuration, log, signal }: ServiceOption
     const key = await ensureAdminKey(databaseUrl, files.adminKey)
     signal?.throwIfAborted()
     const environment = roleEnvironment(configuration, databaseUrl, port)
-    state.roles = serviceRoles.map((role) =>
-      superviseRole({ role, environment, logFile: join(files.logs, `${role}.log`), log }),
-    )
     undo.push(() => stopInOrder(state.roles))
+    for (const role of serviceRoles) {
+      state.roles.push(superviseRole({ role, environment, logFile: join(files.logs, `${role}.log`), log }))
+    }
     await waitUntilReady(state.roles, signal)
     const url = `http://${urlHost(host)}:${port}`
     await claim.publish(url)

@@ -35,7 +35,7 @@ const killAfterMs = 12_000
 const linesInError = 5
 
 export function superviseRole({ role, environment, logFile, log }: RoleOptions): SupervisedRole {
-  const main = createRequire(import.meta.url).resolve(`@espalier/${role}/dist/main.js`)
+  const main = findMain(role)
   const output = createWriteStream(logFile, { flags: 'a', mode: 0o600 })
   const backoff = createBackoff()
   const ready = createDeferred()
@@ -117,6 +117,14 @@ export function superviseRole({ role, environment, logFile, log }: RoleOptions):
       clearTimeout(restart)
       child?.kill('SIGKILL')
     },
+  }
+}
+
+function findMain(role: ServiceRole): string {
+  try {
+    return createRequire(import.meta.url).resolve(`@espalier/${role}/dist/main.js`)
+  } catch (cause) {
+    throw new EspalierError('SERVICE_UNAVAILABLE', `The ${role} is not built: run npm run build`, { role }, { cause })
   }
 }
 

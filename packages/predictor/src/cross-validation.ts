@@ -1,6 +1,6 @@
 import type { RandomGenerator } from '@espalier/pruning'
 import { type Curve, createContributions, evaluateCurve, parameterCount } from './curve-model.js'
-import { type CurveFit, type CurvePrior, fitCurve, laplaceVariance, type Samples } from './fit-curve.js'
+import { type CurveFit, type CurvePrior, laplaceVariance, refitCurve, type Samples } from './fit-curve.js'
 import { intervalScaleOf } from './interval-scale.js'
 import { growForest, valueOfTree } from './regression-trees.js'
 import { noiseAt, riseOfLog } from './rise.js'
@@ -13,8 +13,8 @@ export interface CrossValidation {
   readonly intervalScale: number
 }
 
-const MAX_TREES = 200
-const TREE_STEP = 25
+const MAX_TREES = 64
+const TREE_STEP = 8
 
 /** Folds; more of them while each evaluation matters to the fit. */
 const MANY_FOLDS = 10
@@ -23,7 +23,7 @@ const FEW_FOLDS_FROM = 100
 
 /** One held-out evaluation. */
 interface HeldOut {
-  /** Error of t with 0, 25, 50, ... trees. */
+  /** Error of t with 0, 8, 16, ... trees. */
   readonly errors: readonly number[]
   /** Predicted standard deviation of t. */
   readonly deviation: number
@@ -71,7 +71,7 @@ function holdOut(
     samples,
     [...samples.kept.keys()].filter((i) => !excluded.has(i)),
   )
-  const fit = fitCurve(curve, prior, training, start)
+  const fit = refitCurve(curve, prior, training, start)
   const forest = growForest(training.kept, curveResiduals(curve, fit, training), MAX_TREES, random)
   return fold.map((i) => {
     const kept = samples.kept[i] ?? []

@@ -1,6 +1,6 @@
 import type { KeptUnits } from '@espalier/contracts'
 import { type Curve, createContributions, evaluateCurve, parameter, parameterCount } from './curve-model.js'
-import { choleskyFactor, invertLower, solveCholesky } from './linear-algebra.js'
+import { addGram, choleskyFactor, GRAM_ROWS, invertLower, solveCholesky } from './linear-algebra.js'
 import { noiseAt } from './rise.js'
 
 /** Policies with what was measured, rises D and t = log(D + 0.01). */
@@ -58,24 +58,23 @@ export function createCurvePrior(curve: Curve): CurvePrior {
 
 /**
  * Maximum a posteriori by Levenberg-Marquardt with Huber weights, alternating with the noise; then Laplace's
- * approximation of the posterior. `start` (a fit to nearly the same samples) saves steps, not accuracy.
+ * approximation of the posterior.
  */
-export function fitCurve(curve: Curve, prior: CurvePrior, samples: Samples, start?: CurveFit): CurveFit {
-  let parameters: Float64Array = Float64Array.from(start?.parameters ?? prior.means)
-  let noise = start?.noise ?? PRIOR_NOISE
-  const count = prior.means.length
-  const scratch = createContributions(curve.scale.units.length)
-  const jacobian = new Float64Array(count * samples.kept.length)
-  const problem = { curve, prior, samples, scratch, jacobian }
-  let factor: Float64Array = new Float64Array(0)
+export function fitCurve(curve: Curve, prior: CurvePrior, samples: Samples): CurveFit {
+  const problem = createProblem(curve, prior, samples)
+  let fit: CurveFit = { parameters: prior.means, noise: PRIOR_NOISE, covarianceRoot: new Float64Array(0) }
   for (let round = 0; round < NOISE_ROUNDS; round++) {
-    const sigmas = samples.rises.map((rise) => noiseAt(noise, rise))
-    parameters = maximise(problem, parameters, sigmas)
-    const { matrix, residuals } = linearise(problem, parameters, sigmas)
-    factor = choleskyFactor(matrix, count) ?? diagonalFactor(prior)
-    noise = estimateNoise(residuals, sigmas, noise, effectiveParameters(prior, factor))
+    const { parameters, covarianceRoot, residuals, sigmas } = fitAtNoise(problem, fit.parameters, fit.noise)
+    const decided = effectiveParameters(prior, covarianceRoot)
+    fit = { parameters, covarianceRoot, noise: estimateNoise(residuals, sigmas, fit.noise, decided) }
   }
-  return { parameters, noise, covarianceRoot: invertLower(factor, count) }
+  return fit
+}
+
+/** The fit to most of the samples of `fit`, at the same noise, from where `fit` ended. */
+export function refitCurve(curve: Curve, prior: CurvePrior, samples: Samples, fit: CurveFit): CurveFit {
+  const { parameters, covarianceRoot } = fitAtNoise(createProblem(curve, prior, samples), fit.parameters, fit.noise)
+  return { parameters, covarianceRoot, noise: fit.noise }
 }
 
 interface Problem {
@@ -83,8 +82,23 @@ interface Problem {
   readonly prior: CurvePrior
   readonly samples: Samples
   readonly scratch: ReturnType<typeof createContributions>
-  /** [sample, parameter], overwritten by every linearisation. */
+  /** [sample, parameter], padded with rows of zeros, overwritten by every linearisation. */
   readonly jacobian: Float64Array
+}
+
+function createProblem(curve: Curve, prior: CurvePrior, samples: Samples): Problem {
+  const rows = Math.ceil(samples.kept.length / GRAM_ROWS) * GRAM_ROWS
+  const jacobian = new Float64Array(rows * prior.means.length)
+  return { curve, prior, samples, scratch: createContributions(curve.scale.units.length), jacobian }
+}
+
+function fitAtNoise(problem: Problem, start: Float64Array, noise: number) {
+  const sigmas = problem.samples.rises.map((rise) => noiseAt(noise, rise))
+  const parameters = maximise(problem, start, sigmas)
+  const { matrix, residuals } = linearise(problem, parameters, sigmas)
+  const count = parameters.length
+  const factor = choleskyFactor(matrix, count) ?? diagonalFactor(problem.prior)
+  return { parameters, covarianceRoot: invertLower(factor, count), residuals, sigmas }
 }
 
 function maximise(problem: Problem, start: Float64Array, sigmas: Float64Array): Float64Array {
@@ -154,33 +168,24 @@ function linearise(problem: Problem, parameters: Float64Array, sigmas: Float64Ar
     residuals[i] = error
     const sigma = sigmas[i] ?? 1
     const weight = Math.min(1, HUBER / Math.max(Math.abs(error / sigma), 1e-12)) / sigma ** 2
-    addOuterProduct(matrix, gradient, jacobian, row, count, weight, error)
+    scaleRow(jacobian, row, gradient, Math.sqrt(weight), error)
   }
+  addGram(matrix, jacobian, count)
   return { matrix, gradient, residuals }
 }
 
-function addOuterProduct(
-  matrix: Float64Array,
-  gradient: Float64Array,
-  jacobian: Float64Array,
-  row: number,
-  count: number,
-  weight: number,
-  error: number,
-): void {
-  for (let k = 0; k < count; k++) {
-    const scaled = weight * (jacobian[row + k] ?? 0)
-    if (scaled === 0) continue
-    gradient[k] = (gradient[k] ?? 0) + scaled * error
-    const at = k * count
-    for (let j = 0; j <= k; j++) matrix[at + j] = (matrix[at + j] ?? 0) + scaled * (jacobian[row + j] ?? 0)
+/** Scales a row of the Jacobian by the root of its weight and adds its part of J^T W e to the gradient. */
+function scaleRow(jacobian: Float64Array, row: number, gradient: Float64Array, scale: number, error: number): void {
+  for (let k = 0; k < gradient.length; k++) {
+    const scaled = scale * (jacobian[row + k] ?? 0)
+    jacobian[row + k] = scaled
+    gradient[k] = (gradient[k] ?? 0) + scaled * scale * error
   }
 }
 
 /** K - trace(prior precision * posterior covariance): how many parameters the samples really decide. */
-function effectiveParameters(prior: CurvePrior, factor: Float64Array): number {
+function effectiveParameters(prior: CurvePrior, root: Float64Array): number {
   const count = prior.means.length
-  const root = invertLower(factor, count)
   let decided = count
   for (let row = 0; row < count; row++) {
     for (let k = 0; k <= row; k++) decided -= ((root[row * count + k] ?? 0) / (prior.deviations[k] ?? 1)) ** 2

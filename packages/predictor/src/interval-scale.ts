@@ -2,10 +2,10 @@
 export const NORMAL_90 = 1.6449
 
 /**
- * Ten pseudo-evaluations, half-normal quantiles widened by 1.25 as the few degrees of freedom ask; they carry the
+ * Ten pseudo-evaluations, half-normal quantiles widened by 1.1 as the few degrees of freedom ask; they carry the
  * interval while there are few evaluations and are outvoted later.
  */
-const PSEUDO_SCORES = [0.06, 0.19, 0.32, 0.45, 0.6, 0.76, 0.93, 1.15, 1.44, 1.96].map((z) => 1.25 * z)
+const PSEUDO_SCORES = [0.06, 0.19, 0.32, 0.45, 0.6, 0.76, 0.93, 1.15, 1.44, 1.96].map((z) => 1.1 * z)
 
 /**
  * Half the width of the 90 % interval in predicted standard deviations, from held-out scores

@@ -1,10 +1,17 @@
 /** Dense symmetric systems, row-major Float64Array of n * n; only the lower triangle is read or written. */
 
-/** sum_k a[aStart + k] * b[bStart + k], k < length. */
+/** sum_k a[aStart + k] * b[bStart + k], k < length; four partial sums, so that additions need not wait for each other. */
 export function dot(a: Float64Array, aStart: number, b: Float64Array, bStart: number, length: number): number {
-  let sum = 0
-  for (let k = 0; k < length; k++) sum += (a[aStart + k] ?? 0) * (b[bStart + k] ?? 0)
-  return sum
+  let [sum0, sum1, sum2, sum3] = [0, 0, 0, 0]
+  let k = 0
+  for (; k + 3 < length; k += 4) {
+    sum0 += (a[aStart + k] ?? 0) * (b[bStart + k] ?? 0)
+    sum1 += (a[aStart + k + 1] ?? 0) * (b[bStart + k + 1] ?? 0)
+    sum2 += (a[aStart + k + 2] ?? 0) * (b[bStart + k + 2] ?? 0)
+    sum3 += (a[aStart + k + 3] ?? 0) * (b[bStart + k + 3] ?? 0)
+  }
+  for (; k < length; k++) sum0 += (a[aStart + k] ?? 0) * (b[bStart + k] ?? 0)
+  return sum0 + sum1 + (sum2 + sum3)
 }
 
 /** L with A = L L^T; null when A is not positive definite. */
@@ -49,4 +56,30 @@ export function invertLower(factor: Float64Array, n: number): Float64Array {
     inverse[i * n + i] = scale
   }
   return inverse
+}
+
+/** Rows that `addGram` takes at a time; its matrix of rows is padded to a multiple with rows of zeros. */
+export const GRAM_ROWS = 4
+
+/**
+ * Adds A^T A to the lower triangle of `matrix`; A is row-major [rows, n], rows a multiple of `GRAM_ROWS`. Several rows
+ * at a time, because it is `matrix` that does not fit the cache.
+ */
+export function addGram(matrix: Float64Array, a: Float64Array, n: number): void {
+  for (let start = 0; start < a.length; start += GRAM_ROWS * n) {
+    const [at1, at2, at3] = [start + n, start + 2 * n, start + 3 * n]
+    for (let i = 0; i < n; i++) {
+      const x0 = a[start + i] ?? 0
+      const x1 = a[at1 + i] ?? 0
+      const x2 = a[at2 + i] ?? 0
+      const x3 = a[at3 + i] ?? 0
+      if (x0 === 0 && x1 === 0 && x2 === 0 && x3 === 0) continue
+      const out = i * n
+      for (let j = 0; j <= i; j++) {
+        const first = x0 * (a[start + j] ?? 0) + x1 * (a[at1 + j] ?? 0)
+        const second = x2 * (a[at2 + j] ?? 0) + x3 * (a[at3 + j] ?? 0)
+        matrix[out + j] = (matrix[out + j] ?? 0) + (first + second)
+      }
+    }
+  }
 }

@@ -18,11 +18,13 @@ export interface Forest {
 }
 
 const DEPTH = 3
-const LEARNING_RATE = 0.04
+const LEARNING_RATE = 0.12
 const MIN_LEAF = 3
 /** Share of the samples and of the features a tree sees. */
 const SAMPLE_SHARE = 0.8
 const FEATURE_SHARE = 0.6
+/** Features a tree sees of a model with many modules: a tree of depth 3 uses seven at most. */
+const MAX_FEATURES = 32
 /** Pulls leaves of few samples towards zero; counts as so many samples without residual. */
 const LEAF_SHRINKAGE = 1
 
@@ -53,12 +55,13 @@ export function growForest(
 ): Forest {
   const columns = createColumns(rows)
   const residuals = Float64Array.from(targets)
+  const featureShare = Math.min(FEATURE_SHARE, MAX_FEATURES / Math.max(columns.length, 1))
   const nodes: GrowingNode[] = []
   const roots: number[] = []
   for (let tree = 0; tree < trees; tree++) {
     roots.push(nodes.length)
     const inSample = Uint8Array.from(rows, () => (random.uniform() < SAMPLE_SHARE ? 1 : 0))
-    const drawn = columns.filter(() => random.uniform() < FEATURE_SHARE)
+    const drawn = columns.filter(() => random.uniform() < featureShare)
     const leafOfRow = growTree(nodes, drawn.length > 0 ? drawn : columns, rows, residuals, inSample)
     for (const [row, leaf] of leafOfRow.entries()) residuals[row] = (residuals[row] ?? 0) - (nodes[leaf]?.value ?? 0)
   }

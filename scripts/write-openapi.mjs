@@ -1,5 +1,7 @@
 /** Writes the OpenAPI document of the API to docs/openapi.json; needs a build. With --check it only compares. */
+import { execFileSync } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import { createApp } from '../apps/api/dist/app.js'
 import { serviceDefaults } from '../apps/api/dist/services.js'
 import { createQueue } from '../packages/queue/dist/index.js'
@@ -16,7 +18,7 @@ const queue = createQueue({ databaseUrl })
 const services = { ...serviceDefaults, store, queue, artifacts: '/', uploads: '/', version: manifest.version }
 const api = await createApp(services, createLogger('api', { logLevel: 'warn', node: 'documentation' }))
 await api.ready()
-const text = `${JSON.stringify(api.swagger(), null, 2)}\n`
+const text = format(JSON.stringify(api.swagger()))
 await api.close()
 await queue.close()
 await store.close()
@@ -29,4 +31,15 @@ if (process.argv.includes('--check')) {
 } else {
   await mkdir(new URL('.', target), { recursive: true })
   await writeFile(target, text)
+}
+
+/** As the linter wants it. */
+function format(json) {
+  const root = fileURLToPath(new URL('..', import.meta.url))
+  const options = { cwd: root, input: json, encoding: 'utf8', maxBuffer: 2 ** 24 }
+  return execFileSync(
+    process.execPath,
+    ['node_modules/@biomejs/biome/bin/biome', 'format', '--stdin-file-path=docs/openapi.json'],
+    options,
+  )
 }

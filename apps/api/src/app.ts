@@ -3,6 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { fastify } from 'fastify'
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { Api } from './api.js'
+import { addClosing } from './plugins/closing.js'
 import { addDocumentation } from './plugins/documentation.js'
 import { addJsonBody } from './plugins/json-body.js'
 import { addProblems, sendProblem } from './plugins/problems.js'
@@ -34,6 +35,7 @@ export async function createApp(services: ApiServices, logger: FastifyBaseLogger
   api.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
   })
+  addClosing(api)
   addProblems(api)
   addJsonBody(api)
   await addProtection(api)

@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod'
 import type { Api } from '../api.js'
+import { keepUsedSchemas } from './keep-used-schemas.js'
 
 const description = `Searches which attention heads and feed-forward channels of a language model to remove so that perplexity suffers least.
 
@@ -24,11 +25,13 @@ export async function addDocumentation(api: Api, version: string): Promise<void>
       },
     },
     transform: jsonSchemaTransform,
-    transformObject: jsonSchemaTransformObject,
+    transformObject: (document) => keepUsedSchemas(jsonSchemaTransformObject(document)),
   })
   await api.register(swaggerUi, {
     routePrefix: '/docs',
-    staticCSP: true,
+    // as the default of the plugin, without the upgrade to TLS that a service on plain HTTP does not have
+    staticCSP:
+      "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
     uiConfig: { deepLinking: true, persistAuthorization: true },
   })
 }

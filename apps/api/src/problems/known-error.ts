@@ -38,12 +38,13 @@ function errorOfFastify(error: FastifyError, request: FastifyRequest): EspalierE
     }
     case 'FST_ERR_HANDLER_TIMEOUT':
       return timeoutError(request)
-    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
-    case 'FST_ERR_BAD_URL':
-      return new EspalierError('REQUEST_MALFORMED', error.message)
     default:
-      return undefined
+      return isRequestsFault(error) ? new EspalierError('REQUEST_MALFORMED', error.message) : undefined
   }
+}
+
+function isRequestsFault({ statusCode }: FastifyError): boolean {
+  return statusCode !== undefined && statusCode >= 400 && statusCode < 500
 }
 
 /** Slow to arrive is the client's doing, slow to answer is ours. */

@@ -47,12 +47,18 @@ async function sendFile(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const etag = `"${file.sha256}"`
-  reply.headers({ etag, 'accept-ranges': 'bytes', 'cache-control': 'private, no-cache' })
-  if (request.headers['if-none-match']?.split(/\s*,\s*/).includes(etag)) return reply.code(304).send()
   const ifRange = request.headers['if-range']
+  // stands only in the answer that refuses a range
+  reply.header('content-range', `bytes */${file.bytes}`)
   const range =
     ifRange === undefined || ifRange === etag ? parseByteRange(request.headers.range, file.bytes) : undefined
+  reply.removeHeader('content-range')
   const handle = await openWhole(path, file)
+  reply.headers({ etag, 'accept-ranges': 'bytes', 'cache-control': 'private, no-cache' })
+  if (request.headers['if-none-match']?.split(/\s*,\s*/).includes(etag)) {
+    await handle.close()
+    return reply.code(304).send()
+  }
   const { start, end } = range ?? { start: 0, end: file.bytes - 1 }
   if (range) reply.code(206).header('content-range', `bytes ${start}-${end}/${file.bytes}`)
   reply.headers({

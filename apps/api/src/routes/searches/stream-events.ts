@@ -36,7 +36,7 @@ export function addStreamEvents(api: Api, services: ApiServices): void {
         headers: headersSchema,
         response: {
           200: { description: 'The stream', content: { 'text/event-stream': { schema: z.string() } } },
-          204: { description: 'The search has ended and there are no more events', content: {} },
+          204: z.undefined().meta({ description: 'The search has ended and there are no more events' }),
           ...problemAnswers,
         },
       },
@@ -55,6 +55,13 @@ async function sendEvents(services: ApiServices, followed: FollowedSearch, reply
   if (isEnded(state) && (await services.store.events.listAfter(teamId, searchId, afterId, 1)).length === 0) {
     return reply.code(204).send()
   }
-  reply.headers({ 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
+  reply.headers({
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-store',
+    // proxies pass it on piece by piece
+    'x-accel-buffering': 'no',
+    // a connection that stays after its stream would hold up the stop of the service
+    connection: 'close',
+  })
   return reply.send(Readable.from(followEvents(services, followed), { objectMode: false }))
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { uploadedFileSchema, uploadParamsSchema } from '@espalier/contracts'
+import { z } from 'zod'
 import type { Api } from '../../api.js'
 import { teamOf } from '../../plugins/authentication.js'
 import type { ApiServices } from '../../services.js'
@@ -9,6 +10,9 @@ import { receiveFile, tooLarge } from './receive-file.js'
 
 /** A large shard over a slow line. */
 const uploadTimeoutMs = 24 * 3_600_000
+
+/** For the document only: the body stays a stream. */
+const fileBodySchema = z.unknown().meta({ type: 'string', format: 'binary' })
 
 /** Bodies are files here, whatever their media type: register it in a context of its own. */
 export function addUploadFile(api: Api, { uploads, maxUploadBytes }: ApiServices): void {
@@ -23,7 +27,9 @@ export function addUploadFile(api: Api, { uploads, maxUploadBytes }: ApiServices
         summary: 'Upload one file of a model folder',
         description:
           'The body is the file. `POST /v1/models` with `{"upload": …}` registers the model once its files are there.',
+        consumes: ['application/octet-stream'],
         params: uploadParamsSchema,
+        body: fileBodySchema,
         response: { 200: jsonAnswer('The file is stored', uploadedFileSchema), ...problemAnswers },
       },
     },

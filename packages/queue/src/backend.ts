@@ -1,0 +1,160 @@
+import { createPostgresBackend, createRedisBackend, type Job, withBackend } from 'bullmq'
+import { Redis } from 'ioredis'
+import { settleWithin } from './settle-within.js'
+
+/** What a job carries: the id of the row to look at. The row says what is to be done. */
+export interface WakeData {
+  readonly id: string
+}
+
+/** One end of a queue: gives wakes away. */
+export interface Sender {
+  ready(): Promise<unknown>
+  add(ids: readonly string[]): Promise<unknown>
+  close(): Promise<void>
+}
+
+/** The other end: takes wakes as long as `run` has not returned. */
+export interface Receiver {
+  ready(): Promise<unknown>
+  /** Resolves once paused and idle; rejects when the receiver cannot go on. */
+  run(): Promise<unknown>
+  /** Takes no more wakes, for good; resolves when those being processed are done. */
+  pause(): Promise<void>
+  /** Lets go at once. */
+  close(): Promise<void>
+}
+
+/** BullMQ over one of its two stores. */
+export interface Backend {
+  openSender(queue: string, onError: (error: Error) => void): Sender
+  openReceiver(
+    queue: string,
+    concurrency: number,
+    process: (data: unknown) => Promise<void>,
+    onError: (error: Error) => void,
+  ): Receiver
+}
+
+/** Rows decide about attempts, and keep the history: a job is gone as soon as it was looked at. */
+const jobOptions = { attempts: 1, removeOnComplete: true, removeOnFail: true } as const
+const streams = { events: { maxLen: 100 } }
+
+const workerOptions = {
+  autorun: false,
+  // a wake held by a killed worker goes to another one; that a row is not done twice is the lease's concern
+  lockDuration: 10_000,
+  stalledInterval: 5_000,
+  maxStalledCount: 1_000,
+  // longest wait in seconds before it looks for itself, should a notification be lost
+  drainDelay: 2,
+  // after a failed fetch, in milliseconds
+  runRetryDelay: 500,
+}
+
+const toJobs = (ids: readonly string[]) =>
+  // a job id may not be a whole number; the same id is queued once
+  ids.map((id) => ({ name: 'wake', data: { id }, opts: { jobId: `wake-${id}`, ...jobOptions } }))
+
+/** BullMQ's Postgres schema lies beside the tables of the store, which are in `public`. */
+const postgresSchema = 'queue'
+const connectTimeoutMs = 5_000
+
+export function createBackendOnPostgres(databaseUrl: string): Backend {
+  const { Queue, Worker } = withBackend(createPostgresBackend)
+  const connection = (max: number) => ({
+    connectionString: databaseUrl,
+    schema: postgresSchema,
+    migrate: true,
+    max,
+    connectionTimeoutMillis: connectTimeoutMs,
+    keepAlive: true,
+  })
+  return {
+    openSender(name, onError) {
+      const queue = new Queue<WakeData>(name, { connection: connection(2), streams })
+      queue.on('error', onError)
+      return {
+        ready: () => queue.waitUntilReady(),
+        add: (ids) => queue.addBulk(toJobs(ids)),
+        close: () => queue.close(),
+      }
+    },
+    openReceiver(name, concurrency, process, onError) {
+      const worker = new Worker(name, (job: Job<unknown>) => process(job.data), {
+        ...workerOptions,
+        connection: connection(4),
+        concurrency,
+      })
+      worker.on('error', onError)
+      return {
+        ready: () => worker.waitUntilReady(),
+        run: () => worker.run(),
+        pause: () => worker.pause(),
+        close: () => worker.close(true),
+      }
+    },
+  }
+}
+
+/** Prefix of the keys, so that a Redis can be shared. */
+const redisPrefix = 'espalier'
+const reconnectAfterMs = (attempt: number) => Math.min(attempt * 100, 1_000)
+
+/** BullMQ waits for a Redis that is away when it closes; this is as long as it may, milliseconds. */
+const redisCloseWithinMs = 1_500
+
+/** A Redis client, and those that BullMQ duplicates from it, all ended together. */
+function connectToRedis(redisUrl: string, maxRetriesPerRequest: number | null, onError: (error: Error) => void) {
+  const first = new Redis(redisUrl, {
+    maxRetriesPerRequest,
+    retryStrategy: reconnectAfterMs,
+    connectTimeout: connectTimeoutMs,
+  })
+  first.on('error', onError)
+  const clients = [first]
+  const duplicate = first.duplicate.bind(first)
+  first.duplicate = (override) => {
+    const client = duplicate(override)
+    clients.push(client)
+    return client
+  }
+  return {
+    redis: first,
+    /** Lets BullMQ end its side, then the clients: it leaves open what it was given, or cannot reach. */
+    async closeAfter(work: Promise<unknown>): Promise<void> {
+      await settleWithin(work, redisCloseWithinMs)
+      for (const client of clients) client.disconnect()
+    },
+  }
+}
+
+export function createBackendOnRedis(redisUrl: string): Backend {
+  const { Queue, Worker } = withBackend(createRedisBackend)
+  return {
+    openSender(name, onError) {
+      // fails soon, so that the caller can go on
+      const { redis, closeAfter } = connectToRedis(redisUrl, 1, onError)
+      const queue = new Queue<WakeData>(name, { connection: redis, prefix: redisPrefix, streams })
+      queue.on('error', onError)
+      return {
+        ready: () => queue.waitUntilReady(),
+        add: (ids) => queue.addBulk(toJobs(ids)),
+        close: () => closeAfter(queue.close()),
+      }
+    },
+    openReceiver(name, concurrency, process, onError) {
+      // waits for as long as it takes, as BullMQ demands of a worker's connection
+      const { redis, closeAfter } = connectToRedis(redisUrl, null, onError)
+      const options = { ...workerOptions, connection: redis, prefix: redisPrefix, concurrency }
+      const worker = new Worker(name, (job: Job<unknown>) => process(job.data), options)
+      worker.on('error', onError)
+      return {
+        ready: () => worker.waitUntilReady(),
+        run: () => worker.run(),
+        pause: () => worker.pause(),
+        close: () => closeAfter(worker.close(true)),
+      }
+    },
+  }
+}

@@ -1,0 +1,2 @@
+export { createQueue, type QueueOptions, type WakeTarget, type WorkQueue } from './create-queue.js'
+export type { Listener } from './listen.js'

@@ -1,16 +1,15 @@
 import { type AgentKind, EspalierError, type KeptUnits, type ProposeResult } from '@espalier/contracts'
-import type { Predictor } from '@espalier/predictor'
 import { createRandomGenerator, type PrunableModel, randomPolicy, uniformPolicy } from '@espalier/pruning'
 import type { PolicyNetworkCheckpoint } from './policy-network.js'
 import { proposeWithNetwork } from './propose-with-network.js'
-import { hashUnits } from './scored-policy.js'
+import { hashUnits, type ScorerSource } from './scored-policy.js'
 import { planEffort, type SearchEffort } from './search-effort.js'
 
 export interface ProposeTask {
   readonly agent: AgentKind
   readonly model: PrunableModel
   /** What policies are tried against; only agent `network` needs it. */
-  readonly predictor: Pick<Predictor, 'createScorer'> | null
+  readonly predictor: ScorerSource | null
   /** Sparsities wanted. */
   readonly targets: readonly number[]
   /** Policies wanted for each target. */
@@ -83,7 +82,7 @@ function drawRandomPolicies(task: ProposeTask, sparsity: number, targetIndex: nu
   return drawn
 }
 
-function predictorOf({ predictor, round }: ProposeTask): Pick<Predictor, 'createScorer'> {
+function predictorOf({ predictor, round }: ProposeTask): ScorerSource {
   if (predictor) return predictor
   throw new EspalierError('INTERNAL', `The agent "network" needs a trained predictor; round ${round} has none`, {
     round,

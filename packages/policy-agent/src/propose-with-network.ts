@@ -1,11 +1,10 @@
 import type { KeptUnits, ProposeResult } from '@espalier/contracts'
-import type { Predictor } from '@espalier/predictor'
 import { createRandomGenerator, type PrunableModel, uniformPolicy } from '@espalier/pruning'
 import { searchByCrossEntropy } from './cross-entropy.js'
 import { evolve } from './evolution.js'
 import { PolicyNetwork, type PolicyNetworkCheckpoint } from './policy-network.js'
 import { createPolicySpace, type PolicySpace } from './policy-space.js'
-import { rankDistinct, type ScoredPolicy, type Scorer } from './scored-policy.js'
+import { rankDistinct, type ScoredPolicy, type Scorer, type ScorerSource } from './scored-policy.js'
 import type { SearchEffort } from './search-effort.js'
 import { spreadOut } from './spread-out.js'
 import { loadTensorBackend, type Tensors } from './tensor-backend.js'
@@ -16,7 +15,7 @@ const SAMPLE_NOISE = 0.15
 
 export interface NetworkTask {
   readonly model: PrunableModel
-  readonly predictor: Pick<Predictor, 'createScorer'>
+  readonly predictor: ScorerSource
   readonly targets: readonly number[]
   readonly count: number
   readonly incumbents: readonly (readonly KeptUnits[])[]

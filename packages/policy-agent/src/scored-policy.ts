@@ -4,6 +4,11 @@ const { imul } = Math
 /** Predicted log-perplexity of a policy: lower is better. */
 export type Scorer = (kept: readonly number[]) => number
 
+/** What policies are tried against: a `Predictor` of the predictor package, or anything else that scores. */
+export interface ScorerSource {
+  createScorer(): Scorer
+}
+
 export interface ScoredPolicy {
   readonly kept: readonly number[]
   readonly score: number

@@ -1,0 +1,39 @@
+import { createQueue } from '@espalier/queue'
+import { createLogger, loadConfiguration, runUntilStopped } from '@espalier/runtime'
+import { runStepWorker } from '@espalier/step-worker'
+import { createStore, requireDatabaseUrl } from '@espalier/store'
+import { createProposer } from './create-proposer.js'
+import { processPropose } from './process-propose.js'
+
+const config = loadConfiguration()
+const logger = createLogger('agent', config)
+
+await runUntilStopped({
+  name: 'agent',
+  logger,
+  async start() {
+    const databaseUrl = requireDatabaseUrl(config.databaseUrl)
+    const proposer = await createProposer()
+    const store = createStore({ databaseUrl })
+    const queue = await createQueue({ databaseUrl, redisUrl: config.redisUrl })
+    const worker = await runStepWorker({
+      role: 'agent',
+      store,
+      queue,
+      logger,
+      config,
+      // one thread does all the work
+      concurrency: 1,
+      details: { backend: proposer.backend },
+      processors: { propose: (lease, step) => processPropose({ store, proposer }, lease, step) },
+    })
+    return {
+      async stop() {
+        await worker.stop()
+        await proposer.close()
+        await queue.close()
+        await store.close()
+      },
+    }
+  },
+})

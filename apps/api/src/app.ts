@@ -8,6 +8,7 @@ import { addDocumentation } from './plugins/documentation.js'
 import { addJsonBody } from './plugins/json-body.js'
 import { addProblems, sendProblem } from './plugins/problems.js'
 import { addProtection } from './plugins/protection.js'
+import { answerClientError } from './problems/client-error.js'
 import { addHealthRoutes } from './routes/service/health.js'
 import { addOpenApiDocument } from './routes/service/openapi-document.js'
 import { addProblemTypeRoute } from './routes/service/problem-types.js'
@@ -28,6 +29,9 @@ export async function createApp(services: ApiServices, logger: FastifyBaseLogger
     bodyLimit: maxBodyBytes,
     handlerTimeout: services.requestTimeoutMs,
     routerOptions: { maxParamLength },
+    // what comes in while the service stops is still answered
+    return503OnClosing: false,
+    clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => sendProblem(error, request, reply),
   }).withTypeProvider<ZodTypeProvider>()
   api.setValidatorCompiler(validatorCompiler)

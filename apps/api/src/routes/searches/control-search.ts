@@ -42,7 +42,7 @@ function addAction(
     async (request) => {
       const teamId = teamOf(request)
       const row = await act(teamId, request.params.id)
-      request.log.info({ searchId: row.id, state: row.state }, `search: ${action}`)
+      request.log.info({ state: row.state }, `search: ${action}`)
       void services.queue.wake('dispatcher', [row.id])
       return searchResource(row, await services.store.models.get(teamId, row.modelId), new Date())
     },

@@ -1,6 +1,6 @@
 import { rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { EspalierError, type ExportFormat, type ExportPayload, type ExportResult } from '@espalier/contracts'
+import { EspalierError, type ExportFormat, type ExportResult } from '@espalier/contracts'
 import { createEvaluator, type Measurement, measureLogitsModel } from '@espalier/evaluator'
 import { openModel } from '@espalier/model-graph'
 import { type PrunedModel, type PruningRequest, writeCompactOnnx, writeHuggingFace } from '@espalier/pruned-model'

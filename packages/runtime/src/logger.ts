@@ -6,6 +6,7 @@ export type { Logger } from 'pino'
 /** What a log line is about; bound by `logger.child(...)`. */
 export interface LogBindings {
   readonly searchId?: string
+  readonly stepId?: string
   readonly evaluationId?: string
   readonly stepKind?: string
 }

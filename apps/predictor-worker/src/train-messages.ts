@@ -1,0 +1,22 @@
+import type { ImportanceMetric, ModelShape, RecordedError } from '@espalier/contracts'
+import type { TrainingEvaluation } from '@espalier/predictor'
+
+/** What the training thread is given. */
+export interface TrainRequest {
+  readonly shape: ModelShape
+  readonly metric: ImportanceMetric
+  /** Path of the calibration record, from which the units are ranked. */
+  readonly calibration: string
+  readonly evaluations: readonly TrainingEvaluation[]
+  readonly seed: number
+}
+
+export interface TrainedPredictor {
+  readonly parameters: unknown
+  readonly onnx: Uint8Array
+  readonly summary: { readonly evaluations: number; readonly residualTrees: number; readonly noise: number }
+}
+
+export type TrainMessage =
+  | { readonly type: 'trained'; readonly predictor: TrainedPredictor }
+  | { readonly type: 'failed'; readonly error: RecordedError }

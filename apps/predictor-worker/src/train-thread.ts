@@ -1,0 +1,23 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { recordError } from '@espalier/contracts'
+import { readCalibration } from '@espalier/evaluator'
+import { trainPredictor } from '@espalier/predictor'
+import { createPrunableModel, rankModules } from '@espalier/pruning'
+import type { TrainMessage, TrainRequest } from './train-messages.js'
+
+/** Trains for up to seconds without a pause: here, so that the main thread can keep its lease. */
+async function train({ shape, metric, calibration, evaluations, seed }: TrainRequest): Promise<TrainMessage> {
+  try {
+    const model = createPrunableModel(shape)
+    const { modules } = await readCalibration(calibration)
+    const predictor = trainPredictor({ model, rankings: rankModules(metric, modules, model), evaluations, seed })
+    return {
+      type: 'trained',
+      predictor: { parameters: predictor.toJSON(), onnx: predictor.toOnnx(), summary: predictor.summary },
+    }
+  } catch (error) {
+    return { type: 'failed', error: recordError(error) }
+  }
+}
+
+parentPort?.postMessage(await train(workerData as TrainRequest))

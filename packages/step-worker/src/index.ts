@@ -1,0 +1,2 @@
+export type { Processor, Processors, StepContext, StepOutcome } from './processor.js'
+export { runStepWorker, type StepWorkerOptions } from './run-step-worker.js'

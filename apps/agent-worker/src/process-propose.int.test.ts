@@ -1,60 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ModelShape, proposeResultSchema, searchDefaults } from '@espalier/contracts'
-import { trainPredictor } from '@espalier/predictor'
-import {
-  createPrunableModel,
-  createRandomGenerator,
-  denseUnits,
-  randomPolicy,
-  rankUnits,
-  sparsityOf,
-} from '@espalier/pruning'
+import { proposeResultSchema } from '@espalier/contracts'
+import { createPrunableModel, sparsityOf } from '@espalier/pruning'
 import type { Lease } from '@espalier/store'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { settings, shape, targets, trainSmallPredictor } from './agent-worker.test-support.js'
 import { createProposer, type Proposer } from './create-proposer.js'
 import { processPropose } from './process-propose.js'
-
-const shape: ModelShape = {
-  architecture: 'llama',
-  layers: 8,
-  hiddenSize: 192,
-  queryHeads: 6,
-  kvHeads: 3,
-  headDim: 32,
-  ffnChannels: 512,
-  vocabularySize: 2048,
-  maxPositions: 1024,
-  slidingWindow: null,
-  tiedEmbeddings: true,
-  attentionBiasConfigurable: true,
-  mlpBiasConfigurable: true,
-  parameters: 3_640_512,
-  weightBytes: 7_281_024,
-}
-const model = createPrunableModel(shape)
-const targets = [0.2, 0.5]
-
-/** Later layers matter less. */
-const logPerplexity = (kept: readonly number[]) =>
-  3 + kept.reduce((sum, count, m) => sum + (0.3 / (1 + m)) * (1 - count / (m % 2 ? 512 : 3)) ** 2, 0)
-
-function trainSmallPredictor() {
-  const random = createRandomGenerator(7)
-  const kept = [
-    denseUnits(model),
-    ...Array.from({ length: 40 }, () => randomPolicy(model, 0.5 * random.uniform(), random)),
-  ]
-  return trainPredictor({
-    model,
-    rankings: model.modules.map(({ units }) => rankUnits(Float64Array.from({ length: units }, () => random.uniform()))),
-    evaluations: kept.map((policy, i) => ({
-      purpose: i === 0 ? 'dense' : 'random',
-      kept: policy,
-      logPerplexity: logPerplexity(policy),
-    })),
-    seed: 1,
-  })
-}
 
 function leaseOf(changes: Partial<Lease<'propose'>['settings']>): Lease<'propose'> {
   return {
@@ -68,18 +19,13 @@ function leaseOf(changes: Partial<Lease<'propose'>['settings']>): Lease<'propose
     index: 0,
     payload: { count: 6, incumbents: targets.map(() => []) },
     attempts: 1,
-    settings: {
-      ...searchDefaults,
-      targets,
-      exports: [],
-      texts: { calibration: 'c', validation: 'v', test: 't' },
-      ...changes,
-    } as Lease<'propose'>['settings'],
+    settings: { ...settings, ...changes },
     model: { id: 'model', path: '/model', shape, hash: null },
   }
 }
 
 describe('processPropose', () => {
+  const model = createPrunableModel(shape)
   const row = { id: 'p', searchId: 'search', round: 2, onnx: new Uint8Array(), summary: {} }
   const parameters: unknown = JSON.parse(JSON.stringify(trainSmallPredictor().toJSON()))
   const store = { predictors: { load: async () => ({ ...row, parameters }) } }

@@ -1,6 +1,6 @@
 import type { ModelShape } from '@espalier/contracts'
 import type { OnnxGraph } from '@espalier/tensor-files'
-import type { GraphOperators, SequenceValues } from './build-operators.js'
+import type { GraphOperators, QueryBlock, SequenceValues } from './build-operators.js'
 import { GraphWeights, type LocateWeight } from './build-weights.js'
 import type { HuggingFaceModel, LayerTensors, TensorLocation } from './hugging-face-model.js'
 
@@ -15,6 +15,9 @@ export interface DecoderContext {
 /** Lowest value of the causal mask: far below any score, and finite so that no arithmetic gives NaN. */
 const masked = -1e30
 
+/** Blocks of queries that attention is computed in; more save less and less and cost a few small nodes each. */
+const queryBlockCount = 8
+
 /** Query heads that share one key-value head. */
 export function headsPerGroup(shape: ModelShape): number {
   return shape.queryHeads / shape.kvHeads
@@ -28,26 +31,34 @@ export function addDecoderContext(
   locate: LocateWeight,
 ): DecoderContext {
   const ids = graph.addInput('input_ids', 'int64', ['batch', 'sequence'])
-  const size = graph.add('Shape', [ids])
-  const batch = graph.add('Slice', [size, graph.int64([0]), graph.int64([1])])
-  const length = graph.add('Slice', [size, graph.int64([1]), graph.int64([2])])
+  const length = graph.add('Shape', [ids], { start: 1, end: 2 })
   const positions = graph.add('Range', [graph.int64(0), graph.add('Squeeze', [length]), graph.int64(1)])
-  const sequence = {
-    batch,
-    length,
-    causalMask: once(() => addCausalMask(graph, positions)),
-    ...addRotation(graph, model, positions),
-  }
+  const causalMask = once(() => addCausalMask(graph, positions, positions))
+  const queryBlocks = once(() => addQueryBlocks(graph, positions, length))
+  const sequence = { causalMask, queryBlocks, ...addRotation(graph, model, positions) }
   return { model, operators, sequence, weights: new GraphWeights(graph, locate) }
 }
 
 /** Adds nodes at the first call; a graph without a user of the mask has no mask. */
-function once(add: () => string): () => string {
-  let value: string | null = null
+function once<T>(add: () => T): () => T {
+  let added: { readonly value: T } | null = null
   return () => {
-    value ??= add()
-    return value
+    added ??= { value: add() }
+    return added.value
   }
+}
+
+function addQueryBlocks(graph: OnnxGraph, positions: string, length: string): readonly QueryBlock[] {
+  const edges = Array.from({ length: queryBlockCount + 1 }, (_, index) => {
+    const scaled = graph.add('Mul', [length, graph.int64([index])])
+    return graph.add('Div', [scaled, graph.int64([queryBlockCount])])
+  })
+  return edges.slice(1).map((to, index) => {
+    const from = edges[index] ?? to
+    const queries = graph.add('Slice', [positions, from, to])
+    const keys = graph.add('Slice', [positions, graph.int64([0]), to])
+    return { from, to, mask: addCausalMask(graph, queries, keys) }
+  })
 }
 
 /** Cosine and sine [T, D / 2] of position x inverse frequency, in float as transformers computes them. */
@@ -63,9 +74,9 @@ function addRotation(
   return { cosine: scaled(graph.add('Cos', [angles])), sine: scaled(graph.add('Sin', [angles])) }
 }
 
-function addCausalMask(graph: OnnxGraph, positions: string): string {
-  const from = graph.add('Unsqueeze', [positions, graph.int64([1])])
-  const to = graph.add('Unsqueeze', [positions, graph.int64([0])])
+function addCausalMask(graph: OnnxGraph, queries: string, keys: string): string {
+  const from = graph.add('Unsqueeze', [queries, graph.int64([1])])
+  const to = graph.add('Unsqueeze', [keys, graph.int64([0])])
   return graph.add('Where', [graph.add('Greater', [to, from]), graph.float(masked), graph.float(0)])
 }
 

@@ -143,7 +143,10 @@ function addPrunableModule(
   const present = graph.createSubgraph('present')
   const inner = module.addInner(present, context, normed, kept)
   const weight = addOutputWeight(present, context, module, kept)
-  const keptMean = present.add('MatMul', [weight, addKeptMeans(present, module, kept)])
+  const keptMean = present.add('Squeeze', [
+    context.operators.project(present, addKeptMeans(present, module, kept), weight),
+    present.int64([0]),
+  ])
   const removedMean = present.add('Sub', [addOutputMean(present, module), keptMean])
   declareOutputs(
     present,
@@ -179,12 +182,12 @@ function addOutputWeight(
   return graph.add('Reshape', [gathered, graph.int64([hidden, -1])])
 }
 
-/** Mean inputs of the kept units, [kept x columns]. */
+/** Mean inputs of the kept units, [1, kept x columns]. */
 function addKeptMeans(graph: OnnxGraph, module: PrunableModule, kept: string): string {
-  const row = graph.add('Gather', [module.means, graph.int64(module.layer)], { axis: 0 })
-  if (module.columns === 1) return graph.add('Gather', [row, kept], { axis: 0 })
-  const units = graph.add('Reshape', [row, graph.int64([-1, module.columns])])
-  return graph.add('Reshape', [graph.add('Gather', [units, kept], { axis: 0 }), graph.int64([-1])])
+  const row = graph.add('Gather', [module.means, graph.int64([module.layer])], { axis: 0 })
+  if (module.columns === 1) return graph.add('Gather', [row, kept], { axis: 1 })
+  const units = graph.add('Reshape', [row, graph.int64([1, -1, module.columns])])
+  return graph.add('Reshape', [graph.add('Gather', [units, kept], { axis: 1 }), graph.int64([1, -1])])
 }
 
 function addOutputMean(graph: OnnxGraph, module: PrunableModule): string {

@@ -10,17 +10,25 @@ export interface AttentionShape {
   readonly headDim: number
 }
 
-/** Values of a run that attention needs. B windows of T tokens. */
+/** Positions [from, to) of a window, which see the positions before `to`. */
+export interface QueryBlock {
+  /** [1] int64 */
+  readonly from: string
+  /** [1] int64 */
+  readonly to: string
+  /** [to - from, to] float: 0 where a position may look, very negative where not. */
+  readonly mask: string
+}
+
+/** Values of a run that attention needs, for windows of T tokens. */
 export interface SequenceValues {
-  /** [1] int64: B. */
-  readonly batch: string
-  /** [1] int64: T. */
-  readonly length: string
   /** [T, D / 2] float, and the sine. */
   readonly cosine: string
   readonly sine: string
   /** [T, T] float: 0 where a position may look, very negative where not. */
   readonly causalMask: () => string
+  /** Blocks of about equal size that cover the window in order; some are empty when T is small. */
+  readonly queryBlocks: () => readonly QueryBlock[]
 }
 
 /** How the parts of a decoder are written: as ONNX Runtime's fused operators or as standard ONNX alone. */

@@ -1,0 +1,180 @@
+/**
+ * How fast policies are measured, against the machine's own fp32 matrix product in the same run.
+ *
+ *   npm run bench -- evaluation --model DIR [--window 512] [--threads N] [--rounds 7] [--json]
+ *
+ * Peak: ONNX Runtime's MatMul with constant weights, same threads, on the shapes of the model's own products and on
+ * a square of 2048; the fastest shape counts. Products, the dense model and a policy that keeps 50 % of all units are
+ * timed in turns, and the median of the rounds is taken, so that a slow moment of the machine hits all alike.
+ * FLOPs counted: those that a policy needs (products of the kept units, attention over earlier positions only,
+ * logits of the predicted positions); not norms, softmax, rotation nor conversion of stored weights.
+ */
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { countCpus, createEvaluator } from '@espalier/evaluator'
+import { openModel } from '@espalier/model-graph'
+import { OnnxGraph } from '@espalier/tensor-files'
+import { InferenceSession, Tensor } from 'onnxruntime-node'
+
+const { values: options } = parseArgs({
+  options: {
+    model: { type: 'string' },
+    window: { type: 'string', default: '512' },
+    threads: { type: 'string' },
+    rounds: { type: 'string', default: '7' },
+    json: { type: 'boolean', default: false },
+  },
+})
+if (options.model === undefined) {
+  console.error('Which model? --model DIR')
+  process.exit(2)
+}
+const windowLength = Number(options.window)
+const threads = options.threads === undefined ? countCpus() : Number(options.threads)
+const rounds = Number(options.rounds)
+/** Tokens of one timed call, the evaluator's own batch. */
+const windows = Math.max(1, Math.round(2048 / windowLength))
+const tokens = windows * windowLength
+
+const { shape } = await openModel(options.model)
+const contenders = [...(await createProducts()), ...(await createPolicies())]
+for (const { run } of contenders) await run()
+for (let round = 0; round < rounds; round++) {
+  for (const contender of contenders) {
+    const started = performance.now()
+    await contender.run()
+    contender.seconds.push((performance.now() - started) / 1000)
+  }
+}
+for (const { close } of contenders) await close?.()
+report()
+
+/** Matrix products [M, K] x [K, N], as many of each as take about as long as one evaluation's tenth. */
+async function createProducts() {
+  const { hiddenSize, ffnChannels, queryHeads, headDim } = shape
+  const square = 2048
+  const shapes = [
+    [tokens, hiddenSize, ffnChannels],
+    [tokens, ffnChannels, hiddenSize],
+    [tokens, hiddenSize, queryHeads * headDim],
+    [square, square, square],
+  ]
+  const flopsAtLeast = 3e10
+  return Promise.all(
+    shapes.map(async ([rows, inputs, outputs]) => {
+      const session = await createProduct(rows, inputs, outputs)
+      const feeds = { x: new Tensor('float32', randomFloats(rows * inputs), [rows, inputs]) }
+      const flops = 2 * rows * inputs * outputs
+      const repeats = Math.ceil(flopsAtLeast / flops)
+      const run = async () => {
+        for (let repeat = 0; repeat < repeats; repeat++) await session.run(feeds)
+      }
+      const name = `product ${rows} x ${inputs} x ${outputs}`
+      return { kind: 'product', name, run, flops: flops * repeats, seconds: [], close: () => session.release() }
+    }),
+  )
+}
+
+function createProduct(rows, inputs, outputs) {
+  const graph = new OnnxGraph('product')
+  graph.addInput('x', 'float', [rows, inputs])
+  const weight = new Uint8Array(randomFloats(inputs * outputs).buffer)
+  graph.addInitializer('weight', 'float', [inputs, outputs], weight)
+  graph.addOutput(graph.add('MatMul', ['x', 'weight']), 'float', [rows, outputs], 'y')
+  const bytes = graph.encodeModel({ opset: 21, producer: 'espalier' })
+  return InferenceSession.create(bytes, { intraOpNumThreads: threads, executionMode: 'sequential' })
+}
+
+async function createPolicies() {
+  const evaluator = await createEvaluator({ modelDirectory: options.model, threads })
+  const request = { ids: randomIds(tokens), windowLength, windows, calibration: null }
+  const half = halfOfUnits()
+  const dense = Array.from({ length: 2 * shape.layers }, (_, module) => range(unitsOf(module)))
+  const contender = (kind, keptIndices, close) => ({
+    kind,
+    name: kind === 'dense' ? 'dense model' : '50 % of units',
+    run: () => evaluator.measure({ ...request, keptIndices }),
+    flops: countFlops(keptIndices ?? dense),
+    seconds: [],
+    close,
+  })
+  return [contender('dense', null), contender('half', half, () => evaluator.close())]
+}
+
+/** Every second channel; key-value groups rounded down and up in turn where their number is odd. */
+function halfOfUnits() {
+  return Array.from({ length: 2 * shape.layers }, (_, module) => {
+    const wanted = unitsOf(module) / 2
+    const kept = (module >> 1) % 2 === 0 ? Math.ceil(wanted) : Math.floor(wanted)
+    return range(kept).map((unit) => Math.floor((unit * unitsOf(module)) / kept))
+  })
+}
+
+function countFlops(keptIndices) {
+  const { hiddenSize, vocabularySize, kvHeads, queryHeads, headDim } = shape
+  const perToken = keptIndices.reduce((sum, kept, module) => {
+    if (module % 2 === 1) return sum + 6 * hiddenSize * kept.length
+    const keys = kept.length * headDim
+    const queries = (keys * queryHeads) / kvHeads
+    return sum + 2 * hiddenSize * (2 * queries + 2 * keys) + 4 * queries * ((windowLength + 1) / 2)
+  }, 0)
+  return tokens * perToken + windows * (windowLength - 1) * 2 * hiddenSize * vocabularySize
+}
+
+function unitsOf(module) {
+  return module % 2 === 0 ? shape.kvHeads : shape.ffnChannels
+}
+
+function range(length) {
+  return Array.from({ length }, (_, index) => index)
+}
+
+function randomFloats(length) {
+  return Float32Array.from({ length }, () => Math.random() - 0.5)
+}
+
+function randomIds(length) {
+  return Int32Array.from({ length }, () => Math.floor(Math.random() * shape.vocabularySize))
+}
+
+function median(values) {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]
+}
+
+function report() {
+  const rates = contenders.map(({ kind, name, flops, seconds }) => {
+    return { kind, name, flopsPerSecond: flops / median(seconds), tokensPerSecond: tokens / median(seconds) }
+  })
+  const peak = Math.max(...rates.filter(({ kind }) => kind === 'product').map(({ flopsPerSecond }) => flopsPerSecond))
+  const dense = rates.find(({ kind }) => kind === 'dense')
+  const half = rates.find(({ kind }) => kind === 'half')
+  const summary = {
+    denseFractionOfPeak: dense.flopsPerSecond / peak,
+    halfFractionOfPeak: half.flopsPerSecond / peak,
+    denseTokensPerSecond: dense.tokensPerSecond,
+    halfTokensPerSecond: half.tokensPerSecond,
+    peakFlopsPerSecond: peak,
+    peakResidentBytes: readPeakResidentBytes(),
+    weightBytes: shape.weightBytes,
+    windowLength,
+    threads,
+  }
+  if (options.json) return console.log(JSON.stringify(summary))
+  for (const { name, flopsPerSecond } of rates) {
+    const share = ((100 * flopsPerSecond) / peak).toFixed(1).padStart(6)
+    console.log(`${name.padEnd(30)} ${(flopsPerSecond / 1e9).toFixed(0).padStart(6)} GFLOP/s ${share} % of peak`)
+  }
+  console.log(`dense ${dense.tokensPerSecond.toFixed(0)}, half ${half.tokensPerSecond.toFixed(0)} tokens a second`)
+  const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`
+  console.log(`peak memory ${megabytes(summary.peakResidentBytes)}, weights ${megabytes(shape.weightBytes)}`)
+}
+
+/** VmHWM of the whole process; where there is no /proc, what Node says. */
+function readPeakResidentBytes() {
+  try {
+    const kilobytes = readFileSync('/proc/self/status', 'utf8').match(/VmHWM:\s+(\d+) kB/)?.[1]
+    return Number(kilobytes) * 1024
+  } catch {
+    return process.resourceUsage().maxRSS * 1024
+  }
+}

@@ -1,5 +1,5 @@
 import { countCpus } from './count-cpus.js'
-import type { Evaluator, EvaluatorOptions } from './evaluator.js'
+import type { Evaluator, EvaluatorOptions, WindowedTokens } from './evaluator.js'
 import type { ThreadModel } from './thread-calls.js'
 import { ThreadClient } from './thread-client.js'
 
@@ -24,9 +24,15 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
     throw error
   }
   return {
-    measure: ({ signal, onProgress, ...request }) => thread.call('measure', { model, request }, { signal, onProgress }),
+    measure: ({ signal, onProgress, ...request }) =>
+      thread.call('measure', { model, request: { ...request, ids: copyUsed(request) } }, { signal, onProgress }),
     calibrate: ({ signal, onProgress, ...tokens }) =>
-      thread.call('calibrate', { model, tokens }, { signal, onProgress }),
+      thread.call('calibrate', { model, tokens: { ...tokens, ids: copyUsed(tokens) } }, { signal, onProgress }),
     close: () => thread.close(),
   }
+}
+
+/** The ids of the windows alone: a message copies the whole memory behind an array, however small the view. */
+function copyUsed({ ids, windowLength, windows }: WindowedTokens): Int32Array {
+  return ids.slice(0, windowLength * windows)
 }

@@ -14,10 +14,15 @@ const threadFile = new URL('../dist/evaluation-thread.js', import.meta.url)
 
 /** The main thread's end of an evaluation thread. Calls run one after another; a dead thread is replaced. */
 export class ThreadClient {
+  readonly #file: URL
   #worker: Worker | null = null
   #lastCall: Promise<unknown> = Promise.resolve()
   #abortRunning: (() => void) | null = null
   #closed = false
+
+  constructor(file: URL = threadFile) {
+    this.#file = file
+  }
 
   /** Waits for the calls before it, then runs. @throws EspalierError of the thread, or EVALUATION_FAILED if it dies */
   call<K extends ThreadCallKind>(
@@ -81,7 +86,7 @@ export class ThreadClient {
   }
 
   #start(): Worker {
-    const worker = new Worker(threadFile)
+    const worker = new Worker(this.#file)
     const forget = () => {
       if (this.#worker === worker) this.#worker = null
     }

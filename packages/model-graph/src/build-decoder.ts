@@ -49,10 +49,12 @@ function once<T>(add: () => T): () => T {
 }
 
 function addQueryBlocks(graph: OnnxGraph, positions: string, length: string): readonly QueryBlock[] {
-  const edges = Array.from({ length: queryBlockCount + 1 }, (_, index) => {
-    const scaled = graph.add('Mul', [length, graph.int64([index])])
-    return graph.add('Div', [scaled, graph.int64([queryBlockCount])])
-  })
+  const blockCount = graph.int64([queryBlockCount])
+  // Rounded up, so that what is empty when T is small are the last blocks: they still have keys, but no queries.
+  const size = graph.add('Div', [graph.add('Add', [length, graph.int64([queryBlockCount - 1])]), blockCount])
+  const edges = Array.from({ length: queryBlockCount + 1 }, (_, index) =>
+    graph.add('Min', [length, graph.add('Mul', [size, graph.int64([index])])]),
+  )
   return edges.slice(1).map((to, index) => {
     const from = edges[index] ?? to
     const queries = graph.add('Slice', [positions, from, to])

@@ -21,10 +21,10 @@ export function describeWait(open: OpenSteps, load: Readonly<Record<WorkerRole, 
   for (const role of workerRoles) {
     if (!open.pending.has(role)) continue
     const { liveWorkers, running, pending } = load[role]
-    if (liveWorkers === 0) return `waiting: no ${role} worker is running`
+    if (liveWorkers === 0) return `no ${role} worker is running`
     if (running >= liveWorkers) {
       const noun = liveWorkers === 1 ? `the ${role} worker is` : `all ${liveWorkers} ${role} workers are`
-      return `waiting: ${noun} busy with other searches, ${pending} steps are in line`
+      return `${noun} busy with other searches, ${pending} steps are in line`
     }
   }
   return null

@@ -1,16 +1,18 @@
 // How well the predictor predicts policies it has not seen, by number of evaluations, and how fast it is.
 // Data: packages/predictor/fixtures/policies-demo.json, 617 measured policies of the bundled model.
 //
-//   npm run bench -- predictor [--draws 4] [--sizes 30,60,120,240] [--json]
+//   npm run bench -- predictor [--draws 12] [--sizes 30,60,120,240] [--json]
 import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { parseArgs } from 'node:util'
 import { intervalCoverage, meanAbsoluteError, trainPredictor, withinBinSpearman } from '@espalier/predictor'
 import { createRandomGenerator, rankUnits } from '@espalier/pruning'
-import * as ort from 'onnxruntime-node'
+
+const ort = createRequire(new URL('../packages/predictor/package.json', import.meta.url))('onnxruntime-node')
 
 const { values: options } = parseArgs({
   options: {
-    draws: { type: 'string', default: '4' },
+    draws: { type: 'string', default: '12' },
     sizes: { type: 'string', default: '30,60,120,240' },
     json: { type: 'boolean', default: false },
   },

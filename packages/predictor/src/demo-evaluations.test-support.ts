@@ -12,10 +12,10 @@ interface EvaluationsFile {
   }[]
 }
 
-export type DemoEvaluation = TrainingEvaluation & { readonly sparsity: number }
+type DemoEvaluation = TrainingEvaluation & { readonly sparsity: number }
 
 /** The bundled model and 617 policies of it, really measured: the dense model, 16 probes, 600 random ones. */
-export function readDemoEvaluations() {
+function readDemoEvaluations() {
   const path = new URL('../fixtures/policies-demo.json', import.meta.url)
   const file = JSON.parse(readFileSync(path, 'utf8')) as EvaluationsFile
   const evaluations = file.evaluations.map(

@@ -1,7 +1,7 @@
 /** Dense symmetric systems, row-major Float64Array of n * n; only the lower triangle is read or written. */
 
 /** sum_k a[aStart + k] * b[bStart + k], k < length; four partial sums, so that additions need not wait for each other. */
-export function dot(a: Float64Array, aStart: number, b: Float64Array, bStart: number, length: number): number {
+function dot(a: Float64Array, aStart: number, b: Float64Array, bStart: number, length: number): number {
   let [sum0, sum1, sum2, sum3] = [0, 0, 0, 0]
   let k = 0
   for (; k + 3 < length; k += 4) {

@@ -44,7 +44,7 @@ export function logCoordinates(scale: ModuleScale, module: number, kept: number)
   return { logShare: Math.log(Math.max(share, SMALLEST_SHARE)), logRemoved: Math.log(removed) }
 }
 
-export function moduleOffsets(units: readonly number[]): Int32Array {
+function moduleOffsets(units: readonly number[]): Int32Array {
   const offsets = new Int32Array(units.length)
   units.reduce((start, count, module) => {
     offsets[module] = start

@@ -22,7 +22,7 @@ export function riseOfLog(logRise: number): number {
 }
 
 /** Grain of the measurement on the scale of t at rise D. */
-export function grainAt(rise: number): number {
+function grainAt(rise: number): number {
   return RISE_GRAIN / (Math.max(rise, 0) + RISE_OFFSET)
 }
 

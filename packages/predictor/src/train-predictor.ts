@@ -23,7 +23,8 @@ export interface TrainPredictorOptions {
   /**
    * All of one protocol (same text, windows, metric and compensation). The dense model (every unit kept) and the probes
    * (purpose `probe`: one module, or a block of modules of one kind, at about 50 %) are among them; both may be missing.
-   * Purposes `final` and `test` are other protocols and are left out.
+   * Purposes `final` and `test` are other protocols and are left out. In the order in which they were planned (round,
+   * index): same order, same predictor; neighbours are held out together and later ones weigh more in the interval.
    */
   readonly evaluations: readonly TrainingEvaluation[]
   readonly seed: number

@@ -16,7 +16,7 @@ export interface Interruption {
 const sameSignalMs = 500
 
 /** Takes over SIGINT and SIGTERM: the first aborts `signal`, another one ends the process at once. */
-export function listenForInterruption(): Interruption {
+function listenForInterruption(): Interruption {
   const controller = new AbortController()
   const callbacks: (() => void)[] = []
   let firstMs = 0

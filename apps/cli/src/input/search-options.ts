@@ -26,6 +26,7 @@ export interface SearchOptions {
   readonly window: number
   readonly calibrationWindows: number
   readonly validationWindows: number
+  readonly finalWindows?: number
   readonly metric: ImportanceMetric
   readonly compensation: Compensation
   readonly agent: AgentKind
@@ -50,6 +51,11 @@ export function addSearchOptions(command: Command): Command {
     .option('--window <tokens>', 'tokens a window', integerFrom(2), defaults.windowLength)
     .option('--calibration-windows <count>', 'windows of calibration', integerFrom(1), defaults.calibrationWindows)
     .option('--validation-windows <count>', 'windows an evaluation', integerFrom(1), defaults.validationWindows)
+    .option(
+      '--final-windows <count>',
+      'most windows of the final measurements (default: all there are)',
+      integerFrom(1),
+    )
     .addOption(
       new Option('--metric <name>', 'how units are ranked').choices(importanceMetrics).default(defaults.metric),
     )
@@ -84,6 +90,7 @@ export async function createSearchBody(
     windowLength: options.window,
     calibrationWindows: options.calibrationWindows,
     validationWindows: options.validationWindows,
+    finalWindows: options.finalWindows ?? null,
     texts: { calibration, validation, test },
   }
 }

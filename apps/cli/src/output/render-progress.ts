@@ -17,7 +17,7 @@ export function renderProgress(search: SearchDetailResource, colors: Colors): st
   return [
     `${colors.bold(search.state.padEnd(10))}  ${round}${evaluationsOf(progress)}`,
     `${bar} ${formatPercent(progress.fraction).padStart(5)}${elapsed}${eta}`,
-    ...(search.waitReason === null ? [] : [colors.yellow(`waiting: ${search.waitReason}`)]),
+    ...(search.waitReason === null ? [] : [colors.yellow(search.waitReason)]),
     ...renderTable(
       [
         { title: 'target', align: 'right' },
@@ -52,7 +52,7 @@ export function renderProgressLine(search: SearchDetailResource): string {
     ...best,
     ...(progress.predictorError === null ? [] : [renderPredictorError(progress)]),
     ...(progress.etaSeconds === null ? [] : [`ETA ${formatSeconds(progress.etaSeconds)}`]),
-    ...(search.waitReason === null ? [] : [`waiting: ${search.waitReason}`]),
+    ...(search.waitReason === null ? [] : [search.waitReason]),
   ].join('  ')
 }
 

@@ -91,7 +91,9 @@ describe('progress of a search', () => {
   it('says why it waits', () => {
     const waiting = { ...search, state: 'QUEUED' as const, progress: null, waitReason: 'no evaluator is there' }
     expect(renderProgress(waiting, colors)).toEqual(['QUEUED  no evaluator is there'])
-    expect(renderProgress({ ...search, waitReason: 'team B is ahead' }, colors)).toContain('waiting: team B is ahead')
+    expect(renderProgress({ ...search, waitReason: 'waiting: team B is ahead' }, colors)).toContain(
+      'waiting: team B is ahead',
+    )
   })
 })
 

@@ -7,7 +7,7 @@ import { createBackoff } from './backoff.js'
 import { findServiceLine, type ServiceLog } from './service-line.js'
 
 export const serviceRoles = ['api', 'dispatcher', 'agent-worker', 'predictor-worker', 'evaluator-worker'] as const
-export type ServiceRole = (typeof serviceRoles)[number]
+type ServiceRole = (typeof serviceRoles)[number]
 
 /** A role's process, started again whenever it ends though nobody asked it to. */
 export interface SupervisedRole {

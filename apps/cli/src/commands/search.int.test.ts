@@ -1,0 +1,147 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { policyFileSchema } from '@espalier/contracts'
+import { childEnvironment } from '@espalier/runtime'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { z } from 'zod'
+
+const bin = fileURLToPath(new URL('../../bin/espalier.js', import.meta.url))
+const texts = fileURLToPath(new URL('../../../../models/demo/texts/', import.meta.url))
+
+/** What `espalier search --json` promises. */
+const resultSchema = z.object({
+  dense: z.object({ validationPerplexity: z.number(), testPerplexity: z.number() }),
+  evaluations: z.object({ total: z.int() }),
+  targets: z.array(
+    z.object({
+      sparsityTarget: z.number(),
+      sparsity: z.number(),
+      validationPerplexity: z.number(),
+      testPerplexity: z.number(),
+      uniform: z.object({ testPerplexity: z.number() }),
+      policy: policyFileSchema,
+      predicted: z.object({ perplexity: z.number(), low: z.number(), high: z.number() }),
+    }),
+  ),
+})
+
+let home: string
+const started: ChildProcess[] = []
+
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), 'espalier-search-'))
+})
+afterEach(async () => {
+  for (const child of started.splice(0)) await end(child, 'SIGTERM')
+  await rm(home, { recursive: true, force: true })
+})
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
+  child.kill(signal)
+  const [code] = await once(child, 'close')
+  return code
+}
+
+/** Starts `espalier` as a user does, in a home of the test's own. */
+function start(...args: string[]) {
+  const environment = { ESPALIER_HOME: home, DATABASE_URL: '', REDIS_URL: '', ESPALIER_URL: '', NODE_OPTIONS: '' }
+  const child = spawn(process.execPath, [bin, ...args], {
+    env: childEnvironment(environment),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  started.push(child)
+  const output = { out: '', error: '' }
+  child.stdout.on('data', (chunk: Buffer) => {
+    output.out += chunk.toString()
+  })
+  child.stderr.on('data', (chunk: Buffer) => {
+    output.error += chunk.toString()
+  })
+  return {
+    child,
+    output,
+    ended: once(child, 'close').then(([code]) => code),
+    /** The first group of the pattern, once standard error has it. */
+    async untilNoted(pattern: RegExp): Promise<string> {
+      for (;;) {
+        const found = pattern.exec(output.error)
+        if (found) return found[1] ?? found[0]
+        if (child.exitCode !== null) throw new Error(`espalier ended with ${child.exitCode}: ${output.error}`)
+        await sleep(50)
+      }
+    },
+  }
+}
+
+const windows = ['--window', '64', '--calibration-windows', '4', '--validation-windows', '8', '--final-windows', '32']
+const settings = [...windows, '--seed', '3']
+
+describe('espalier search', () => {
+  it('needs nothing but itself, and finds what `espalier ppl` measures again', async () => {
+    const out = join(home, 'pruned')
+    const args = ['--targets', '0.4', '--budget', '24', '--out', out, '--json']
+    const search = start('search', 'demo', ...settings, ...args)
+    expect({ code: await search.ended, error: search.output.error }).toMatchObject({ code: 0 })
+    const result = resultSchema.parse(JSON.parse(search.output.out))
+    expect(result.evaluations.total).toBe(24)
+    const [target] = result.targets
+    if (target === undefined) throw new Error('no target')
+    expect(0.4 - target.sparsity).toBeGreaterThanOrEqual(0)
+    expect(0.4 - target.sparsity).toBeLessThan(1 / 5632)
+    expect(target.testPerplexity).toBeLessThan(target.uniform.testPerplexity)
+    expect(await readdir(join(out, 'sparsity-40', 'onnx'))).toContain('policy.json')
+    expect(await readdir(join(out, 'sparsity-40', 'huggingface'))).toContain('config.json')
+    expect(await readdir(home)).not.toContain('service.json')
+
+    const policy = join(home, 'policy.json')
+    await writeFile(policy, JSON.stringify(target.policy))
+    const calibration = ['--calibration-text', `${texts}calibration.txt`, '--calibration-windows', '4']
+    const measured = start(
+      ...[
+        'ppl',
+        'demo',
+        '--text',
+        `${texts}test.txt`,
+        '--window',
+        '64',
+        '--windows',
+        '32',
+        '--policy',
+        policy,
+        ...calibration,
+        '--json',
+      ],
+    )
+    expect(await measured.ended).toBe(0)
+    const { perplexity } = z.object({ perplexity: z.number() }).parse(JSON.parse(measured.output.out))
+    expect(Math.abs(perplexity / target.testPerplexity - 1)).toBeLessThan(1e-6)
+  }, 180_000)
+
+  it('stops cleanly at Ctrl-C, and the search goes on when the service is up again', async () => {
+    const args = ['--targets', '0.3', '--budget', '12']
+    const search = start('search', 'demo', ...settings, ...args)
+    const id = await search.untilNoted(/search (\S+) of /)
+    await search.untilNoted(/SEARCHING/)
+    search.child.kill('SIGINT')
+    expect(await search.ended).toBe(130)
+    expect(search.output.error).toContain(`espalier watch ${id}`)
+    expect(search.output.out).toBe('')
+    expect(await readdir(home)).not.toContain('service.json')
+
+    const up = start('up', '--port', '0')
+    while (!/runs at/.test(up.output.out)) await sleep(100)
+    const watch = start('watch', id, '--json')
+    expect({ code: await watch.ended, error: watch.output.error }).toMatchObject({ code: 0 })
+    expect(resultSchema.parse(JSON.parse(watch.output.out)).evaluations.total).toBe(12)
+    const again = start('cancel', id)
+    expect(await again.ended).toBe(1)
+    expect(again.output.error).toContain('code SEARCH_STATE_CONFLICT')
+    expect(await end(up.child, 'SIGINT')).toBe(0)
+  }, 180_000)
+})

@@ -1,6 +1,6 @@
 /** Tests run from TypeScript sources; packages see each other through their `dist`, as at run time. */
 export default {
-  testEnvironment: 'node',
+  testEnvironment: '<rootDir>/jest.environment.mjs',
   globalSetup: '<rootDir>/jest.global-setup.mjs',
   globalTeardown: '<rootDir>/jest.global-teardown.mjs',
   testMatch: ['<rootDir>/{packages,apps,tests}/**/*.test.ts'],

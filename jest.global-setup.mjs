@@ -19,7 +19,7 @@ export default async function setUp({ rootDir, testPathPatterns, nonFlagArgs, ru
 
 /** Whether jest, given these patterns, will run a file that needs a database. */
 async function hasIntegrationTest(rootDir, patterns) {
-  for (const folder of ['packages', 'apps', 'bench']) {
+  for (const folder of ['packages', 'apps', 'tests']) {
     const names = await readdir(join(rootDir, folder), { recursive: true })
     const files = names.filter((name) => name.endsWith('.int.test.ts') && !name.includes('node_modules'))
     const isWanted = (file) =>

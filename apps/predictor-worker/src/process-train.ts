@@ -1,11 +1,11 @@
-import { EspalierError } from '@espalier/contracts'
+import { EspalierError, type StepRecord } from '@espalier/contracts'
 import type { TrainingEvaluation } from '@espalier/predictor'
 import type { ArtifactStore } from '@espalier/runtime'
-import type { EvaluationRow, Lease, Store } from '@espalier/store'
+import type { Lease, Store } from '@espalier/store'
 import { trainInThread } from './train-in-thread.js'
 
 export interface TrainContext {
-  readonly store: Pick<Store, 'evaluations' | 'steps'>
+  readonly store: Pick<Store, 'searches' | 'steps'>
   readonly artifacts: Pick<ArtifactStore, 'path'>
 }
 
@@ -18,13 +18,13 @@ export async function processTrain(
   const started = performance.now()
   const prepared = await store.steps.findResult(searchId, 'prepare', 0, 0)
   if (!prepared) throw new EspalierError('INTERNAL', `Search ${searchId} trains but was never prepared`)
-  const evaluations = await store.evaluations.listForSearch(searchId)
+  const { steps } = await store.searches.loadRecord(searchId)
   const predictor = await trainInThread(
     {
       shape: model.shape,
       metric: settings.metric,
       calibration: artifacts.path(prepared.calibration),
-      evaluations: trainingEvaluations(evaluations, settings.validationWindows),
+      evaluations: trainingEvaluations(steps, settings.validationWindows),
       seed: settings.seed,
     },
     signal,
@@ -34,17 +34,15 @@ export async function processTrain(
 }
 
 /**
- * Those on the windows of the search, in an order that does not depend on which worker was quicker: sums of floats
- * and sampled trees would.
+ * Those on the windows of the search, in the order in which they were planned: what a predictor learns depends on it,
+ * and must not depend on which worker was quicker.
  */
-function trainingEvaluations(rows: readonly EvaluationRow[], windows: number): TrainingEvaluation[] {
-  return rows
-    .filter((row) => row.split === 'validation' && row.windows === windows && row.purpose !== 'final')
-    .map(({ purpose, keptUnits, logPerplexity }) => ({ purpose, kept: keptUnits, logPerplexity }))
-    .sort((a, b) => compareUnits(a.kept, b.kept))
-}
-
-function compareUnits(a: readonly number[], b: readonly number[]): number {
-  const differing = a.findIndex((count, index) => count !== b[index])
-  return differing < 0 ? 0 : (a[differing] ?? 0) - (b[differing] ?? 0)
+function trainingEvaluations(steps: readonly StepRecord[], windows: number): TrainingEvaluation[] {
+  return steps
+    .filter((step) => step.kind === 'evaluate')
+    .sort((a, b) => a.round - b.round || a.index - b.index)
+    .flatMap(({ payload, result }) => {
+      if (!result || payload.split !== 'validation' || payload.windows !== windows) return []
+      return [{ purpose: payload.purpose, kept: payload.keptUnits, logPerplexity: result.logPerplexity }]
+    })
 }

@@ -1,0 +1,50 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { loadTokenizer } from '@espalier/model-graph'
+import { afterAll, describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import { idsFromBytes, idsToBytes, tokeniseText } from './tokenise-text.js'
+
+const demo = resolve(import.meta.dirname, '../../../models/demo')
+const folder = mkdtempSync(join(tmpdir(), 'espalier-texts-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe('tokeniseText', () => {
+  it('counts whole windows of the bundled texts', async () => {
+    const tokenizer = await loadTokenizer(demo)
+    const text = await tokeniseText(tokenizer, 'test', join(demo, 'texts/test.txt'), 256)
+    expect(text.windows).toBe(227)
+    expect(text.windows).toBe(Math.floor(text.ids.length / 256))
+    expect(text.textHash).toMatch(/^[0-9a-f]{64}$/)
+  })
+
+  it('refuses a text shorter than one window, with both lengths', async () => {
+    const path = join(folder, 'short.txt')
+    writeFileSync(path, 'In the beginning')
+    const tokenizer = await loadTokenizer(demo)
+    await expect(tokeniseText(tokenizer, 'validation', path, 256)).rejects.toMatchObject({
+      code: 'TEXT_TOO_SHORT',
+      details: { split: 'validation', windowLength: 256 },
+    })
+  })
+
+  it('refuses a text that is not there, with its path', async () => {
+    const path = join(folder, 'none.txt')
+    const tokenizer = await loadTokenizer(demo)
+    await expect(tokeniseText(tokenizer, 'test', path, 16)).rejects.toMatchObject({
+      code: 'TEXT_NOT_FOUND',
+      message: expect.stringContaining(path),
+    })
+  })
+})
+
+describe('token ids in the artefact store', () => {
+  it('come back as they were', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 2 ** 31 - 1 })), (ids) => {
+        expect([...idsFromBytes(idsToBytes(Int32Array.from(ids)))]).toEqual(ids)
+      }),
+    )
+  })
+})

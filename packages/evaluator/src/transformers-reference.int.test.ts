@@ -98,14 +98,18 @@ describe.each(readdirSync(join(fixtures, 'models')))('tiny model %s', (name) => 
   })
 })
 
-function describeTextModel(name: string, directory: string): void {
+/** `exact`: cases in float64, for what float32 arithmetic (transformers' too) does not give to 2e-5. */
+function describeTextModel(name: string, directory: string, exact: TextReference['cases'] = []): void {
   const reference = readReference<TextReference>(name)
   const { windowLength } = reference
   let calibration: CalibrationRecord
   let evaluator: Evaluator
+  const splits = new Map<string, Int32Array>()
   const encode = async (split: string) => {
     const tokenizer = await loadTokenizer(directory)
-    return tokenizer.encode(readFileSync(join(texts, `${split}.txt`), 'utf8'))
+    const ids = splits.get(split) ?? (await tokenizer.encode(readFileSync(join(texts, `${split}.txt`), 'utf8')))
+    splits.set(split, ids)
+    return ids
   }
 
   it('ranks channels as transformers does', async () => {
@@ -134,8 +138,9 @@ function describeTextModel(name: string, directory: string): void {
         keptIndices: selectKeptIndices(rankModules(policy.metric, calibration.modules, model), kept),
         calibration: policy.compensation === 'mean' ? calibration : null,
       })
-      expect(relativeErrors([perplexity], [policy.perplexity])[0]).toBeLessThan(2e-5)
-      expect(Math.max(...relativeErrors(nll, policy.nll))).toBeLessThan(2e-5)
+      const expected = exact.find((each) => each.name === policy.name && each.metric === policy.metric) ?? policy
+      expect(relativeErrors([perplexity], [expected.perplexity])[0]).toBeLessThan(2e-5)
+      expect(Math.max(...relativeErrors(nll, expected.nll))).toBeLessThan(2e-5)
     },
     300_000,
   )
@@ -151,5 +156,5 @@ if (smollm2 === undefined) {
 }
 const describeSmollm2 = smollm2 === undefined ? describe.skip : describe
 describeSmollm2('SmolLM2-135M', () => {
-  describeTextModel('smollm2-135m', smollm2 ?? '')
+  describeTextModel('smollm2-135m', smollm2 ?? '', readReference<TextReference>('smollm2-135m-float64').cases)
 })

@@ -15,7 +15,7 @@ export interface RunningService {
   url(): string
   get<T>(path: string): Promise<T>
   post<T>(path: string, body?: unknown): Promise<{ status: number; body: T }>
-  /** The process of a role, or of the embedded Postgres. */
+  /** The process of a role, while it does a step if it takes steps and one comes soon; or of the embedded Postgres. */
   pidOf(role: string): Promise<number>
   /** The process a user started. */
   readonly supervisor: ChildProcess
@@ -75,13 +75,7 @@ function serviceOf(home: string, supervisor: ChildProcess): RunningService {
       const response = await request(path, { method: 'POST', body: JSON.stringify(body) })
       return { status: response.status, body: (await response.json()) as T }
     },
-    async pidOf(role) {
-      if (role === 'postgres') return postgresPid(home)
-      const { items } = await get<{ items: WorkerResource[] }>('/v1/workers')
-      const worker = items.find((item) => item.role === role && item.alive)
-      if (!worker) throw new Error(`no ${role} among ${items.map((item) => item.role)}`)
-      return worker.pid
-    },
+    pidOf: (role) => (role === 'postgres' ? Promise.resolve(postgresPid(home)) : pidOfRole(get, role)),
     async stop() {
       if (supervisor.exitCode === null && supervisor.signalCode === null) {
         supervisor.kill('SIGTERM')
@@ -89,6 +83,21 @@ function serviceOf(home: string, supervisor: ChildProcess): RunningService {
       }
       rmSync(home, { recursive: true, force: true })
     },
+  }
+}
+
+/** Steps of the agent and the predictor come once a round and are short. */
+const BUSY_MS = 10_000
+
+async function pidOfRole(get: RunningService['get'], role: string): Promise<number> {
+  const takesSteps = role !== 'api' && role !== 'dispatcher'
+  const end = Date.now() + BUSY_MS
+  for (;;) {
+    const { items } = await get<{ items: WorkerResource[] }>('/v1/workers')
+    const worker = items.find((item) => item.role === role && item.alive)
+    if (!worker) throw new Error(`no ${role} among ${items.map((item) => item.role)}`)
+    if (!takesSteps || worker.currentStepId !== null || Date.now() > end) return worker.pid
+    await sleep(20)
   }
 }
 

@@ -2,7 +2,7 @@ import { EspalierError } from '@espalier/contracts'
 import pg from 'pg'
 
 export const userName = 'espalier'
-export const databaseName = 'espalier'
+const databaseName = 'espalier'
 
 /** SQLSTATE codes (Postgres documentation, appendix A). */
 const invalidPassword = '28P01'

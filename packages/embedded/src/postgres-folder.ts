@@ -20,7 +20,7 @@ const maxLogBytes = 4 * 1024 * 1024
 const isMissing = (error: unknown) =>
   error !== null && typeof error === 'object' && 'code' in error && error.code === 'ENOENT'
 
-export function readIfPresent(path: string): string | null {
+function readIfPresent(path: string): string | null {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {

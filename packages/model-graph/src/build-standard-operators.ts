@@ -17,7 +17,7 @@ function addProjection(graph: OnnxGraph, value: string, weight: string): string 
 }
 
 /** softmax(Q K^T / sqrt(D) + mask) V with the query heads of a group as one more batch axis, R = headsPerGroup. */
-export function addAttention(
+function addAttention(
   graph: OnnxGraph,
   sequence: SequenceValues,
   { headsPerGroup, headDim }: AttentionShape,

@@ -4,7 +4,7 @@ import { type ModuleCompensation, planCompensation } from './plan-compensation.j
 import type { PruningRequest } from './pruning-request.js'
 
 /** A bias to write: in place of one that the model has, or a new one. */
-export interface PlannedBias {
+interface PlannedBias {
   readonly name: string
   /** Weight file of the model that it goes with. */
   readonly file: string

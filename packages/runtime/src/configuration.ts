@@ -6,8 +6,8 @@ import { z } from 'zod'
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
-export const executionProviders = ['cpu', 'cuda'] as const
-export type ExecutionProvider = (typeof executionProviders)[number]
+const executionProviders = ['cpu', 'cuda'] as const
+type ExecutionProvider = (typeof executionProviders)[number]
 
 /** Everything the environment can say, parsed. */
 export interface Configuration {

@@ -1,5 +1,6 @@
 import { createPostgresBackend, createRedisBackend, type Job, withBackend } from 'bullmq'
 import { Redis } from 'ioredis'
+import { guardConnections } from './guard-connections.js'
 import { settleWithin } from './settle-within.js'
 
 /** What a job carries: the id of the row to look at. The row says what is to be done. */
@@ -17,12 +18,12 @@ export interface Sender {
 /** The other end: takes wakes as long as `run` has not returned. */
 export interface Receiver {
   ready(): Promise<unknown>
-  /** Resolves once paused and idle; rejects when the receiver cannot go on. */
+  /** Resolves after `close`; rejects when the receiver cannot go on. */
   run(): Promise<unknown>
-  /** Takes no more wakes, for good; resolves when those being processed are done. */
-  pause(): Promise<void>
-  /** Lets go at once. */
+  /** Takes no more wakes from now on; resolves when those being processed are done. */
   close(): Promise<void>
+  /** Lets go of everything when `close` waits for a server that is away. */
+  abandon(): void
 }
 
 /** BullMQ over one of its two stores. */
@@ -60,8 +61,40 @@ const toJobs = (ids: readonly string[]) =>
 const postgresSchema = 'queue'
 const connectTimeoutMs = 5_000
 
+/** BullMQ says these about one job: its lock ran out, or it is gone. The connection is sound. */
+const isAboutJob = (error: Error) => /\b(job|lock)\b/i.test(error.message)
+
+/**
+ * Rejects at the first error that is not about a job. A BullMQ worker that meets such an error asks Postgres again
+ * without any pause, hundreds of times a second while Postgres starts up: it must be replaced.
+ */
+function createFailure() {
+  let fail: (error: Error) => void = () => {}
+  const failed = new Promise<never>((_, reject) => {
+    fail = reject
+  })
+  // whoever runs the receiver is told; nobody may be running it yet
+  failed.catch(() => {})
+  let hasFailed = false
+  return {
+    failed,
+    hasFailed: () => hasFailed,
+    report(error: Error): void {
+      hasFailed = true
+      fail(error)
+    },
+  }
+}
+
 export function createBackendOnPostgres(databaseUrl: string): Backend {
+  guardConnections()
   const { Queue, Worker } = withBackend(createPostgresBackend)
+  class AbandonableWorker extends Worker {
+    /** Ends the timers that `close` ends only when the server answers. */
+    abandon(): void {
+      this.lockManager.close().catch(() => {})
+    }
+  }
   const connection = (max: number) => ({
     connectionString: databaseUrl,
     schema: postgresSchema,
@@ -81,17 +114,18 @@ export function createBackendOnPostgres(databaseUrl: string): Backend {
       }
     },
     openReceiver(name, concurrency, process, onError) {
-      const worker = new Worker(name, (job: Job<unknown>) => process(job.data), {
-        ...workerOptions,
-        connection: connection(4),
-        concurrency,
+      const options = { ...workerOptions, connection: connection(4), concurrency }
+      const worker = new AbandonableWorker(name, (job: Job<unknown>) => process(job.data), options)
+      const failure = createFailure()
+      worker.on('error', (error) => {
+        if (isAboutJob(error)) onError(error)
+        else failure.report(error)
       })
-      worker.on('error', onError)
       return {
         ready: () => worker.waitUntilReady(),
-        run: () => worker.run(),
-        pause: () => worker.pause(),
-        close: () => worker.close(true),
+        run: () => Promise.race([worker.run(), failure.failed]),
+        close: () => worker.close(failure.hasFailed()),
+        abandon: () => worker.abandon(),
       }
     },
   }
@@ -99,10 +133,9 @@ export function createBackendOnPostgres(databaseUrl: string): Backend {
 
 /** Prefix of the keys, so that a Redis can be shared. */
 const redisPrefix = 'espalier'
-const reconnectAfterMs = (attempt: number) => Math.min(attempt * 100, 1_000)
-
 /** BullMQ waits for a Redis that is away when it closes; this is as long as it may, milliseconds. */
-const redisCloseWithinMs = 1_500
+const closeWithinMs = 1_500
+const reconnectAfterMs = (attempt: number) => Math.min(attempt * 100, 1_000)
 
 /** A Redis client, and those that BullMQ duplicates from it, all ended together. */
 function connectToRedis(redisUrl: string, maxRetriesPerRequest: number | null, onError: (error: Error) => void) {
@@ -121,9 +154,8 @@ function connectToRedis(redisUrl: string, maxRetriesPerRequest: number | null, o
   }
   return {
     redis: first,
-    /** Lets BullMQ end its side, then the clients: it leaves open what it was given, or cannot reach. */
-    async closeAfter(work: Promise<unknown>): Promise<void> {
-      await settleWithin(work, redisCloseWithinMs)
+    /** BullMQ leaves open what it was given, or cannot reach. */
+    disconnect(): void {
       for (const client of clients) client.disconnect()
     },
   }
@@ -131,29 +163,44 @@ function connectToRedis(redisUrl: string, maxRetriesPerRequest: number | null, o
 
 export function createBackendOnRedis(redisUrl: string): Backend {
   const { Queue, Worker } = withBackend(createRedisBackend)
+  class AbandonableWorker extends Worker {
+    /** Ends the timers that `close` ends only when the server answers. */
+    abandon(): void {
+      this.lockManager.close().catch(() => {})
+    }
+  }
   return {
     openSender(name, onError) {
       // fails soon, so that the caller can go on
-      const { redis, closeAfter } = connectToRedis(redisUrl, 1, onError)
+      const { redis, disconnect } = connectToRedis(redisUrl, 1, onError)
       const queue = new Queue<WakeData>(name, { connection: redis, prefix: redisPrefix, streams })
       queue.on('error', onError)
       return {
         ready: () => queue.waitUntilReady(),
         add: (ids) => queue.addBulk(toJobs(ids)),
-        close: () => closeAfter(queue.close()),
+        close: async () => {
+          await settleWithin(queue.close(), closeWithinMs)
+          disconnect()
+        },
       }
     },
     openReceiver(name, concurrency, process, onError) {
       // waits for as long as it takes, as BullMQ demands of a worker's connection
-      const { redis, closeAfter } = connectToRedis(redisUrl, null, onError)
+      const { redis, disconnect } = connectToRedis(redisUrl, null, onError)
       const options = { ...workerOptions, connection: redis, prefix: redisPrefix, concurrency }
-      const worker = new Worker(name, (job: Job<unknown>) => process(job.data), options)
+      const worker = new AbandonableWorker(name, (job: Job<unknown>) => process(job.data), options)
       worker.on('error', onError)
       return {
         ready: () => worker.waitUntilReady(),
         run: () => worker.run(),
-        pause: () => worker.pause(),
-        close: () => closeAfter(worker.close(true)),
+        close: async () => {
+          await worker.close()
+          disconnect()
+        },
+        abandon: () => {
+          worker.abandon()
+          disconnect()
+        },
       }
     },
   }

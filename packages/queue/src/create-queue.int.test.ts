@@ -180,7 +180,8 @@ describe.each(backends)('the queue on %s', (_, createServerIn) => {
     let busy = false
     const queue = open()
     queue.listen('predictor', 2, async (id) => {
-      if (id === 'long') {
+      // a wake held at the kill comes again
+      if (id === 'long' && !taken.includes(id)) {
         busy = true
         await waitFor('the kill', () => !busy)
       }
@@ -190,12 +191,12 @@ describe.each(backends)('the queue on %s', (_, createServerIn) => {
     await waitFor('both at work', () => busy && taken.includes('before'))
     await server.kill()
     busy = false
-    await queue.wake('predictor', ['during'])
-    expect(errors.length).toBeGreaterThan(0)
+    const during = queue.wake('predictor', ['during'])
+    await waitFor('the loss is noticed', () => errors.length > 0)
     await server.start()
     const back = performance.now()
-    await queue.wake('predictor', ['after'])
-    await waitFor('the wake after', () => taken.includes('after'))
+    await Promise.all([during, queue.wake('predictor', ['after'])])
+    await waitFor('the wakes', () => taken.includes('after') && taken.includes('during'))
     expect(performance.now() - back).toBeLessThan(8_000)
     expect(taken).toContain('long')
   })
@@ -208,10 +209,10 @@ describe.each(backends)('the queue on %s', (_, createServerIn) => {
     await new Promise((resolve) => setTimeout(resolve, 300))
     const abandoned = open()
     abandoned.listen('agent', 1, async () => {})
-    await abandoned.wake('agent', ['x'])
+    const wake = abandoned.wake('agent', ['x'])
     const closing = performance.now()
-    await abandoned.close()
-    expect(performance.now() - closing).toBeLessThan(10_000)
+    await Promise.all([abandoned.close(), wake])
+    expect(performance.now() - closing).toBeLessThan(8_000)
     await server.start()
     await early.wake('predictor', ['late'])
     await waitFor('the wake', () => taken.includes('late'))

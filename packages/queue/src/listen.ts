@@ -52,7 +52,7 @@ export function listen(backend: Backend, options: ListenOptions): Listener {
     } catch (error) {
       options.onError(toError(error))
     } finally {
-      await settleWithin(opened.close(), closeWithinMs)
+      if (!(await settleWithin(opened.close(), closeWithinMs))) opened.abandon()
     }
   }
 
@@ -65,7 +65,7 @@ export function listen(backend: Backend, options: ListenOptions): Listener {
 
   // the wake at work may take minutes: nobody waits for it here
   const pause = () => {
-    if (!stopping.signal.aborted) receiver?.pause().catch(options.onError)
+    if (!stopping.signal.aborted) receiver?.close().catch(options.onError)
     stopping.abort()
   }
   return {
@@ -73,9 +73,7 @@ export function listen(backend: Backend, options: ListenOptions): Listener {
     async close() {
       pause()
       await Promise.all(busy)
-      if (!(await settleWithin(receiving, closeWithinMs)) && receiver) {
-        await settleWithin(receiver.close(), closeWithinMs)
-      }
+      if (!(await settleWithin(receiving, closeWithinMs))) receiver?.abandon()
     },
   }
 }

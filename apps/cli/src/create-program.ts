@@ -6,6 +6,7 @@ import { createExportCommand } from './commands/export.js'
 import { createInspectCommand } from './commands/inspect.js'
 import { createPplCommand } from './commands/ppl.js'
 import { createSearchCommand } from './commands/search.js'
+import { createStartCommand } from './commands/start.js'
 import { createStatusCommand } from './commands/status.js'
 import { createSubmitCommand } from './commands/submit.js'
 import { createUpCommand } from './commands/up.js'
@@ -27,7 +28,7 @@ export function createProgram(terminal: Terminal): Command {
   const groups: readonly (readonly [string, readonly Command[]])[] = [
     ['From a model to pruned models', [createDemoCommand(terminal), createSearchCommand(terminal)]],
     ['Without any server', [createInspectCommand(terminal), createPplCommand(terminal)]],
-    ['The service', [createUpCommand(terminal), createWorkersCommand(terminal)]],
+    ['The service', [createUpCommand(terminal), createStartCommand(terminal), createWorkersCommand(terminal)]],
     [
       'Searches of the running service',
       [

@@ -67,5 +67,5 @@ function renderPredictorError({ predictorError }: Progress): string {
   const { meanAbsoluteError, intervalCoverage, evaluations, round } = predictorError
   // A mean absolute error of log-perplexity is a relative error of perplexity.
   const error = formatPercent(Math.expm1(meanAbsoluteError), 1)
-  return `predictor's error on unseen policies: ${error} (round ${round}, ${evaluations} policies, ${formatPercent(intervalCoverage)} within its 90 % interval)`
+  return `predictor's error on unseen policies: ${error} (round ${round}, ${evaluations} measured, ${formatPercent(intervalCoverage)} within its 90 % interval)`
 }

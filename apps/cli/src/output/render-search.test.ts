@@ -83,7 +83,7 @@ describe('progress of a search', () => {
       '──────  ───────────  ───────  ──────',
       '  20 %        21.91    22.74  -3.7 %',
       '  50 %            -    35.71       -',
-      "predictor's error on unseen policies: 2.0 % (round 1, 9 policies, 89 % within its 90 % interval)",
+      "predictor's error on unseen policies: 2.0 % (round 1, 9 measured, 89 % within its 90 % interval)",
     ])
     expect(renderProgressLine(search)).toMatch(/^SEARCHING {2}round 2\/6 {2}57 of 99 evaluations {2}20 %: 21\.91/)
   })

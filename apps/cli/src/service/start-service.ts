@@ -7,10 +7,11 @@ import { applyMigrations } from '@espalier/store'
 import { choosePort } from './choose-port.js'
 import { claimHome } from './claim-home.js'
 import { ensureAdminKey } from './ensure-admin-key.js'
+import { serviceRoles } from './find-role-main.js'
 import { serviceFilesOf } from './service-home.js'
 import type { ServiceLog } from './service-line.js'
 import { type SupervisedDatabase, supervisePostgres } from './supervise-postgres.js'
-import { type SupervisedRole, serviceRoles, superviseRole } from './supervise-role.js'
+import { type SupervisedRole, superviseRole } from './supervise-role.js'
 
 /** A service that runs: database, all roles, and who looks after them. */
 export interface RunningService {

@@ -1,13 +1,10 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { createWriteStream } from 'node:fs'
-import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 import { EspalierError } from '@espalier/contracts'
 import { createBackoff } from './backoff.js'
+import { findRoleMain, type ServiceRole } from './find-role-main.js'
 import { findServiceLine, type ServiceLog } from './service-line.js'
-
-export const serviceRoles = ['api', 'dispatcher', 'agent-worker', 'predictor-worker', 'evaluator-worker'] as const
-type ServiceRole = (typeof serviceRoles)[number]
 
 /** A role's process, started again whenever it ends though nobody asked it to. */
 export interface SupervisedRole {
@@ -35,7 +32,7 @@ const killAfterMs = 12_000
 const linesInError = 5
 
 export function superviseRole({ role, environment, logFile, log }: RoleOptions): SupervisedRole {
-  const main = findMain(role)
+  const main = findRoleMain(role)
   const output = createWriteStream(logFile, { flags: 'a', mode: 0o600 })
   const backoff = createBackoff()
   const ready = createDeferred()
@@ -117,14 +114,6 @@ export function superviseRole({ role, environment, logFile, log }: RoleOptions):
       clearTimeout(restart)
       child?.kill('SIGKILL')
     },
-  }
-}
-
-function findMain(role: ServiceRole): string {
-  try {
-    return createRequire(import.meta.url).resolve(`@espalier/${role}/dist/main.js`)
-  } catch (cause) {
-    throw new EspalierError('SERVICE_UNAVAILABLE', `The ${role} is not built: run npm run build`, { role }, { cause })
   }
 }
 

@@ -4,7 +4,8 @@ usage: float64_reference.py MODEL_DIR TEXT_DIR REFERENCE.json OUT.json
 
 Where a policy breaks a model (perplexities of millions), float32 arithmetic itself moves the perplexity by more than
 2e-5, that of transformers too. This gives the number that both approximate. Needs no calibration: `magnitude` ranks
-by the weights. Llama architecture, plain rotary embedding, tied embeddings.
+by the weights. Llama architecture, plain rotary embedding, tied embeddings. Angles of the rotary embedding are float32,
+as they are in transformers whatever the dtype of the model.
 """
 import json, sys
 import numpy as np
@@ -20,7 +21,9 @@ layers, hidden = config["num_hidden_layers"], config["hidden_size"]
 heads, groups = config["num_attention_heads"], config["num_key_value_heads"]
 dim, rep, T = config.get("head_dim") or hidden // heads, heads // groups, reference["windowLength"]
 theta = config.get("rope_parameters", config).get("rope_theta", 10000.0)
-angles = np.outer(np.arange(T), theta ** (-np.arange(0, dim, 2) / dim))
+single = np.float32
+frequencies = 1 / single(theta) ** (np.arange(0, dim, 2, dtype=single) / single(dim))
+angles = np.outer(np.arange(T, dtype=single), frequencies).astype(np.float64)
 cos, sin, hidden_from = np.cos(angles), np.sin(angles), np.triu(np.full((T, T), -np.inf), 1)
 
 

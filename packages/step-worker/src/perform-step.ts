@@ -28,7 +28,10 @@ export async function performStep(options: PerformOptions, lease: Lease): Promis
     const outcome = await process(options.processors, lease, { signal: work.signal, logger })
     await recordOutcome(options, lease, outcome, logger)
   } catch (error) {
-    await recordFailure(options, lease, work.signal.aborted ? work.signal.reason : error, logger)
+    await recordFailure(options, lease, work.signal.aborted ? work.signal.reason : error, logger).catch(
+      (unwritten: unknown) =>
+        logger.error({ err: unwritten }, 'the outcome could not be written; the lease will run out'),
+    )
   } finally {
     keeper.stop()
     options.stopping.removeEventListener('abort', onStopping)
@@ -78,20 +81,20 @@ async function recordFailure(options: PerformOptions, lease: Lease, error: unkno
   logger.error({ err: error, next }, 'step failed')
 }
 
-/** Writes until it is written: a database that is away for a while costs no result. */
-async function persist<T>(options: PerformOptions, logger: Logger, write: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await retry(write, {
-      attempts: Number.POSITIVE_INFINITY,
-      while: isConnectionError,
-      backoffMs: 100,
-      signal: options.stopping,
-      onRetry: (_, attempt) => attempt === 1 && logger.warn('the database does not answer; the result is kept'),
-    })
-  } catch (error) {
-    logger.error({ err: error }, 'the outcome could not be written; the lease will run out')
-    return undefined
-  }
+/** Attempts of a write that fails although the database answers: a row may be held for long, but not for ever. */
+const ATTEMPTS_WHEN_CONNECTED = 3
+
+/** Writes until it is written: a database that is away, for however long, costs no result. */
+async function persist<T>(options: PerformOptions, logger: Logger, write: () => Promise<T>): Promise<T> {
+  let refusals = 0
+  return retry(write, {
+    attempts: Number.POSITIVE_INFINITY,
+    while: (error) => isConnectionError(error) || ++refusals < ATTEMPTS_WHEN_CONNECTED,
+    backoffMs: 100,
+    signal: options.stopping,
+    onRetry: (error, attempt) =>
+      attempt === 1 && logger.warn({ err: error }, 'the database did not take the outcome; it is kept and tried again'),
+  })
 }
 
 function millisecondsOf(result: StepOutcome<StepKind>['result']): number | undefined {

@@ -1,6 +1,6 @@
 import type { WorkerRole } from '@espalier/contracts'
 import type { WorkQueue } from '@espalier/queue'
-import type { Configuration, Logger, Running } from '@espalier/runtime'
+import { type Configuration, type Logger, type Running, retry } from '@espalier/runtime'
 import { isConnectionError, type Lease, type Store } from '@espalier/store'
 import { performStep } from './perform-step.js'
 import type { Processors } from './processor.js'
@@ -31,7 +31,12 @@ export interface StepWorkerOptions {
 export async function runStepWorker(options: StepWorkerOptions): Promise<Running> {
   const { store, queue, role, logger, concurrency } = options
   const registration = { role, node: options.config.node, pid: process.pid, details: options.details }
-  const workerId = await store.workers.register(registration)
+  const workerId = await retry(() => store.workers.register(registration), {
+    attempts: Number.POSITIVE_INFINITY,
+    while: isConnectionError,
+    backoffMs: 200,
+    onRetry: (error) => reportClaimError(logger, error),
+  })
   const claimOptions = { workerId, leaseMs: options.config.leaseMs }
   const stopping = new AbortController()
   const performOptions = { ...options, leaseMs: options.config.leaseMs, stopping: stopping.signal }
@@ -42,11 +47,12 @@ export async function runStepWorker(options: StepWorkerOptions): Promise<Running
     let lease = await first()
     while (lease) {
       await performStep(performOptions, lease)
-      await queue.wake('dispatcher', [lease.searchId])
+      // not awaited: a queue that is away must not keep the next step waiting
+      void queue.wake('dispatcher', [lease.searchId])
       lease = stopped ? undefined : await store.steps.claimNext(role, claimOptions)
     }
   }
-  /** Nothing when all hands are busy: whoever is free next looks by itself. */
+  /** Nothing when all hands are busy: the first that is free looks by itself. */
   const take = async (first: () => Promise<Lease | undefined>): Promise<void> => {
     if (stopped || active.size >= concurrency) return
     const work = workOff(first).catch((error: unknown) => reportClaimError(logger, error))
@@ -54,7 +60,13 @@ export async function runStepWorker(options: StepWorkerOptions): Promise<Running
     await work.finally(() => active.delete(work))
   }
 
-  const listener = queue.listen(role, concurrency, (stepId) => take(() => store.steps.claim(stepId, claimOptions)))
+  /** Holds a wake while all hands are busy, so that the ones behind it go to workers that are free. */
+  const answer = async (stepId: string): Promise<void> => {
+    while (!stopped && active.size >= concurrency) await Promise.race(active)
+    await take(() => store.steps.claim(stepId, claimOptions))
+  }
+
+  const listener = queue.listen(role, concurrency, answer)
   const poll = setInterval(() => take(() => store.steps.claimNext(role, claimOptions)), POLL_MS)
   const heartbeat = setInterval(() => beat(store, workerId, registration, logger), WORKER_HEARTBEAT_MS)
   return {

@@ -88,7 +88,8 @@ export function checkCalibration(calibration: CalibrationRecord, shape: ModelSha
   )
 }
 
-function checkCount(name: string, value: number, least: number): void {
+/** @throws EspalierError REQUEST_INVALID unless `value` is a whole number of `least` or more */
+export function checkCount(name: string, value: number, least: number): void {
   if (Number.isInteger(value) && value >= least) return
   throw new EspalierError('REQUEST_INVALID', `${name} is ${value}; it must be a whole number, ${least} or more`, {
     [name]: value,

@@ -1,3 +1,4 @@
+import { checkCount } from './check-request.js'
 import { countCpus } from './count-cpus.js'
 import type { Evaluator, EvaluatorOptions, WindowedTokens } from './evaluator.js'
 import type { ThreadModel } from './thread-calls.js'
@@ -6,8 +7,8 @@ import { ThreadClient } from './thread-client.js'
 /**
  * Opens a model for measuring: one worker thread with one ONNX Runtime session, whatever the policies.
  *
- * @throws EspalierError MODEL_* for the folder, CONFIGURATION_INVALID for a provider that does not work here,
- *   EVALUATION_FAILED
+ * @throws EspalierError MODEL_* for the folder, REQUEST_INVALID, CONFIGURATION_INVALID for a provider that does
+ *   not work here, EVALUATION_FAILED
  */
 export async function createEvaluator(options: EvaluatorOptions): Promise<Evaluator> {
   const model: ThreadModel = {
@@ -16,6 +17,8 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
     provider: options.provider ?? 'cpu',
     batchWindows: options.batchWindows ?? null,
   }
+  checkCount('threads', model.threads, 1)
+  if (model.batchWindows !== null) checkCount('batchWindows', model.batchWindows, 1)
   const thread = new ThreadClient()
   try {
     await thread.call('open', { model })

@@ -122,6 +122,11 @@ describe('what is refused', () => {
     await expect(refused).rejects.toMatchObject({ code, message: expect.stringMatching(message) })
   })
 
+  it.each([{ batchWindows: 0 }, { threads: Number.NaN }])('an evaluator with %j', async (options) => {
+    const refused = createEvaluator({ modelDirectory: demo, ...options })
+    await expect(refused).rejects.toMatchObject({ code: 'REQUEST_INVALID' })
+  })
+
   it('windows longer than a sliding window', async () => {
     const directory = await copyModel('mistral', 'sliding')
     const config = JSON.parse(await readFile(join(directory, 'config.json'), 'utf8'))

@@ -13,6 +13,7 @@ function runInitdb(binaries: PostgresBinaries, launch: Launch, data: string, pas
   const { command, args, options } = commandOf(launch, binaries.initdb, [
     ...['-D', data, '-U', userName, `--pwfile=${passwordFile}`],
     ...['-A', 'scram-sha-256', '-E', 'UTF8', '--locale=C'],
+    ...(process.platform === 'linux' ? ['--sync-method=syncfs'] : []),
   ])
   return new Promise((resolve, reject) => {
     const initdb = spawn(command, args, {

@@ -46,6 +46,9 @@ const logLinesInError = 15
 const serverArguments = [
   ...['-k', '', '-c', 'listen_addresses=127.0.0.1', '-c', 'max_connections=200', '-c', 'fsync=on'],
   ...['-c', 'shared_buffers=32MB', '-c', 'max_wal_size=256MB', '-c', 'timezone=UTC', '-c', 'logging_collector=off'],
+  // After a crash everything is flushed before it is trusted; one call for the file system where there is one (Linux)
+  // instead of one for each of a thousand files: 0.2 s instead of 4 s on a busy disk.
+  ...(process.platform === 'linux' ? ['-c', 'recovery_init_sync_method=syncfs'] : []),
 ]
 
 /** What a starting server says while a killed one's processes end, or another starter was first. */

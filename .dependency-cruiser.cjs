@@ -62,7 +62,10 @@ module.exports = {
       name: 'pure-core',
       comment: 'The core imports no file system, network, process or thread.',
       severity: 'error',
-      from: { path: `^packages/(${pure.join('|')})/src`, pathNot: [tests, '-thread\\.ts$', 'policy-agent/src/tensor-backend\\.ts$'] },
+      from: {
+        path: `^packages/(${pure.join('|')})/src`,
+        pathNot: [tests, '-thread\\.ts$', 'policy-agent/src/tensor-backend\\.ts$'],
+      },
       to: { dependencyTypes: ['core'] },
     },
     {

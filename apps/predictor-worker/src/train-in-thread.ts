@@ -6,7 +6,7 @@ import type { TrainedPredictor, TrainMessage, TrainRequest } from './train-messa
  * Trains a predictor in a thread of its own.
  * @throws what `trainPredictor` throws; the signal's reason when aborted; INTERNAL when the thread dies
  */
-export function trainInThread(request: TrainRequest, signal: AbortSignal): Promise<TrainedPredictor> {
+export async function trainInThread(request: TrainRequest, signal: AbortSignal): Promise<TrainedPredictor> {
   signal.throwIfAborted()
   const thread = new Worker(new URL('../dist/train-thread.js', import.meta.url), { workerData: request })
   return new Promise<TrainedPredictor>((resolve, reject) => {

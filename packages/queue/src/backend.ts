@@ -4,7 +4,7 @@ import { guardConnections } from './guard-connections.js'
 import { settleWithin } from './settle-within.js'
 
 /** What a job carries: the id of the row to look at. The row says what is to be done. */
-export interface WakeData {
+interface WakeData {
   readonly id: string
 }
 

@@ -152,6 +152,21 @@ describe.each([
   })
 })
 
+it('writes compensation of qwen3 when only attention needs it, which is where its config has biases', async () => {
+  const directory = join(fixtures, 'models/qwen3')
+  const { ids, windowLength, calibrationIds }: Reference = await readJson(fixtures, 'reference/qwen3.json')
+  const tokens = { ids: Int32Array.from(ids), windowLength, windows: ids.length / windowLength }
+  const calibration = await calibrate(directory, calibrationIds, windowLength)
+  const channels = Array.from({ length: 96 }, (_, channel) => channel)
+  const policy = { name: '', compensation: 'mean' as const, keepGroups: [[1], [0, 1], []], nll: [] }
+  const request = await requestFor(directory, { ...policy, keepChannels: [channels, channels, channels] }, calibration)
+  expect(await writeHuggingFace(request)).toMatchObject({ compensationWritten: true, note: null })
+  const evaluator = await createEvaluator({ modelDirectory: directory, threads: 1 })
+  const { nll } = await evaluator.measure({ ...tokens, keptIndices: request.keptIndices, calibration })
+  await evaluator.close()
+  expectClose((await measureFolder(request.directory, tokens)).nll, nll, 1e-6)
+})
+
 describe('what lies beside the weights', () => {
   const directory = join(repository, 'models/demo')
   let request: PruningRequest

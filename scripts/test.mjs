@@ -16,9 +16,10 @@ function runJest(name, args) {
   const outputFile = join(folder, `${name}.json`)
   const jest = [
     `${root}node_modules/jest/bin/jest.js`,
+    // First: jest would take paths that follow one of its list options for more of that list.
+    ...process.argv.slice(2),
     ...['--passWithNoTests', '--json', `--outputFile=${outputFile}`],
     ...args,
-    ...process.argv.slice(2),
   ]
   const { status } = spawnSync(process.execPath, ['--experimental-vm-modules', '--no-warnings', ...jest], {
     cwd: root,
@@ -35,7 +36,6 @@ function runJest(name, args) {
   if (status !== 0) total.broken = true
 }
 
-/** Ignored besides what is ignored always; each in its own argument, else jest takes paths that follow for patterns. */
 const ignoring = (pattern) =>
   ['/node_modules/', '/dist/', pattern].map((ignored) => `--testPathIgnorePatterns=${ignored}`)
 

@@ -1,6 +1,6 @@
 /**
  * `npm test [-- jest arguments]`: the pure tests, then those with a real database, ONNX Runtime and HTTP, one file
- * after the other. Fails when a test or the start of jest fails; the last line is `N passed, N failed`.
+ * after the other. Fails when a test or the start of jest fails, or there was none; the last line is `N passed, N failed`.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -43,4 +43,4 @@ runJest('unit', ignoring(String.raw`\.(int|gpu)\.test\.ts$`))
 runJest('int', ['--runInBand', ...ignoring(String.raw`(?<!\.int|\.gpu)\.test\.ts$`)])
 rmSync(folder, { recursive: true, force: true })
 console.log(`${total.passed} passed, ${total.failed} failed`)
-process.exitCode = total.broken || total.failed > 0 ? 1 : 0
+process.exitCode = total.broken || total.failed > 0 || total.passed === 0 ? 1 : 0

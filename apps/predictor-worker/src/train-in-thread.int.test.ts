@@ -81,8 +81,9 @@ describe('trainInThread', () => {
   it('ends at once when the work is stopped', async () => {
     const controller = new AbortController()
     const reason = new Error('the lease is lost')
-    setTimeout(() => controller.abort(reason), 20)
-    await expect(trainInThread(request(), controller.signal)).rejects.toBe(reason)
+    const work = trainInThread(request(), controller.signal)
+    controller.abort(reason)
+    await expect(work).rejects.toBe(reason)
     await expect(trainInThread(request(), controller.signal)).rejects.toBe(reason)
   })
 })

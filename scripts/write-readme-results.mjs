@@ -1,36 +1,71 @@
 /**
- * Writes the result table of README.md from a real search:
+ * Writes the tables of README.md from real runs; each file is optional:
  *
- *   npx espalier search demo --json > result.json && node scripts/write-readme-results.mjs result.json
+ *   npx espalier search demo --json > search.json
+ *   npm run -s bench -- search --seeds 1,2,3,4,5,6 --peers bench/reference/peers-demo.json --json > peers.json
+ *   npm run -s bench -- evaluation --model DIR --json > evaluation.json
+ *   node scripts/write-readme-results.mjs --search search.json --peers peers.json --evaluation evaluation.json
  */
 import { readFileSync, writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
 
-const [file] = process.argv.slice(2)
-if (!file) throw new Error('usage: node scripts/write-readme-results.mjs RESULT.json')
-const { dense, evaluations, targets } = JSON.parse(readFileSync(file, 'utf8'))
-
-const number = (value) => value.toFixed(2)
-const rows = targets.map((target) => {
-  const rise = (perplexity) => perplexity / dense.testPerplexity - 1
-  const saved = 1 - rise(target.testPerplexity) / rise(target.uniform.testPerplexity)
-  return [
-    `${(100 * target.sparsityTarget).toFixed(0)} %`,
-    `${(100 * target.sparsity).toFixed(2)} %`,
-    number(dense.testPerplexity),
-    number(target.uniform.testPerplexity),
-    `**${number(target.testPerplexity)}**`,
-    `${(100 * saved).toFixed(0)} %`,
-  ]
+const writers = { search: describeSearch, peers: describePeers, evaluation: describeEvaluation }
+const { values: files } = parseArgs({
+  options: Object.fromEntries(Object.keys(writers).map((name) => [name, { type: 'string' }])),
 })
-const header = ['target', 'sparsity', 'dense', 'uniform', 'policy found', 'less damage than uniform']
-const line = (cells) => `| ${cells.join(' | ')} |`
-const table = [line(header), line(header.map(() => '---:')), ...rows.map(line)].join('\n')
-const caption = `Perplexity on the test split, ${evaluations.total} real evaluations over all targets, seed 1.`
 
-const begin = '<!-- results: scripts/write-readme-results.mjs -->'
-const end = '<!-- /results -->'
-const readme = readFileSync('README.md', 'utf8')
-const [before, rest] = readme.split(begin)
-const after = rest?.split(end)[1]
-if (after === undefined) throw new Error(`README.md has no ${begin} … ${end}`)
-writeFileSync('README.md', `${before}${begin}\n${table}\n\n${caption}\n${end}${after}`)
+let readme = readFileSync('README.md', 'utf8')
+for (const [name, file] of Object.entries(files)) {
+  const content = writers[name](JSON.parse(readFileSync(file, 'utf8')))
+  readme = replaceBlock(readme, name, content)
+}
+writeFileSync('README.md', readme)
+
+/** Replaces what stands between `<!-- name … -->` and `<!-- /name -->`. */
+function replaceBlock(text, name, content) {
+  const block = new RegExp(`(<!-- ${name}[^\n]*-->\n)[\\s\\S]*?(<!-- /${name} -->)`)
+  if (!block.test(text)) throw new Error(`README.md has no block <!-- ${name} --> … <!-- /${name} -->`)
+  return text.replace(block, (_, begin, end) => `${begin}${content}\n${end}`)
+}
+
+function describeSearch({ dense, evaluations, targets }) {
+  const rise = (perplexity) => perplexity / dense.testPerplexity - 1
+  const rows = targets.map(({ sparsityTarget, sparsity, uniform, testPerplexity }) => [
+    `${(100 * sparsityTarget).toFixed(0)} %`,
+    `${(100 * sparsity).toFixed(2)} %`,
+    dense.testPerplexity.toFixed(2),
+    uniform.testPerplexity.toFixed(2),
+    `**${testPerplexity.toFixed(2)}**`,
+    `${(100 * (1 - rise(testPerplexity) / rise(uniform.testPerplexity))).toFixed(0)} %`,
+  ])
+  const header = ['target', 'sparsity', 'dense', 'uniform', 'policy found', 'less damage than uniform']
+  return `${table(header, rows)}\n\nPerplexity on the test split, ${evaluations.total} real evaluations over all targets, seed 1.`
+}
+
+function describePeers({ runs, summary }) {
+  const known = new Set(['target', 'median', 'worst', 'uniform', 'evaluations'])
+  const peers = Object.keys(summary[0]).filter((name) => !known.has(name))
+  const columns = ['Espalier', 'its worst seed', 'uniform', ...peers]
+  const rows = summary.map((row) => [
+    `${(100 * row.target).toFixed(0)} %`,
+    ...[row.median, row.worst, row.uniform, ...peers.map((peer) => row[peer])].map((value) => value.toFixed(2)),
+  ])
+  const [{ evaluations }] = summary
+  return `${table(['target', ...columns], rows)}\n\nEspalier: ${runs.length} seeds, ${evaluations} evaluations over all targets, probes and initial ones included.`
+}
+
+function describeEvaluation(result) {
+  const percent = (value) => `${(100 * value).toFixed(0)} %`
+  const rows = [
+    ['dense', percent(result.denseFractionOfPeak), result.denseTokensPerSecond.toFixed(0)],
+    ['half of the units kept', percent(result.halfFractionOfPeak), result.halfTokensPerSecond.toFixed(0)],
+  ]
+  const megabytes = (bytes) => `${Math.round(bytes / 2 ** 20)} MB`
+  const memory = `Peak memory of the process ${megabytes(result.peakResidentBytes)}, weights as stored ${megabytes(result.weightBytes)}.`
+  return `${table(['SmolLM2-135M, 512-token windows, two cores', 'of the peak', 'tokens/s'], rows)}\n\n${memory}`
+}
+
+function table(header, rows) {
+  const line = (cells) => `| ${cells.join(' | ')} |`
+  return [line(header), line(header.map(() => '---:')), ...rows.map(line)].join('\n')
+}

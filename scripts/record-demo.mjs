@@ -7,8 +7,8 @@
 import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 
-const columns = 100
-const rows = 30
+const columns = 112
+const rows = 26
 /** Frames kept of the run, spread evenly; the last stays longest. */
 const frameCount = 24
 const frameSeconds = 0.6
@@ -71,7 +71,7 @@ function restyle(style, code) {
 async function record() {
   const screen = createScreen()
   const frames = []
-  const demo = `stty cols ${columns} rows ${rows}; exec npm run -s demo -- --fresh`
+  const demo = `stty cols ${columns} rows ${rows}; exec npx espalier demo --fresh`
   const child = spawn('script', ['-qfec', demo, '/dev/null'], { env: { ...process.env, FORCE_COLOR: '1', CI: '' } })
   child.stdout.on('data', (chunk) => {
     screen.write(chunk.toString())
@@ -104,7 +104,7 @@ function drawFrames(frames) {
     }
   })
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">
-<style>text{font:14px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;white-space:pre;fill:#c9d1d9}${groups.map(({ rule }) => rule).join('')}</style>
+<style>text{font:14px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#c9d1d9}${groups.map(({ rule }) => rule).join('')}</style>
 <rect width="100%" height="100%" rx="8" fill="#0d1117"/>
 ${groups.map(({ body }) => body).join('\n')}
 </svg>
@@ -113,8 +113,9 @@ ${groups.map(({ body }) => body).join('\n')}
 
 function drawLines(lines) {
   return lines
-    .map((line, index) => `<text x="16" y="${16 + (index + 0.75) * cell.height}">${drawSpans(line)}</text>`)
-    .filter((text) => !text.endsWith('></text>'))
+    .map((line, index) => ({ line, y: 16 + (index + 0.75) * cell.height }))
+    .filter(({ line }) => line.length > 0)
+    .map(({ line, y }) => `<text x="16" y="${y}" xml:space="preserve">${drawSpans(line)}</text>`)
     .join('')
 }
 

@@ -1,5 +1,6 @@
 import type { Configuration } from '@espalier/runtime'
 import type { Interruption } from '../input/interruption.js'
+import { shortenPath } from '../output/shorten-path.js'
 import { attachToService, untilUnused } from '../service/attached-clients.js'
 import type { ServiceLog } from '../service/service-line.js'
 import { startService } from '../service/start-service.js'
@@ -37,7 +38,7 @@ export async function withAttached<T>(configuration: Configuration, run: () => P
  */
 export async function withOwnService<T>(use: ServiceUse, run: (client: ApiClient) => Promise<T>): Promise<T> {
   const { configuration, interruption, log, note } = use
-  note(`starting a service in ${configuration.home}`)
+  note(`starting a service in ${shortenPath(configuration.home)}`)
   const { signal } = interruption
   const service = await startService({
     configuration: { ...configuration, port: configuration.port ?? 0 },

@@ -1,8 +1,9 @@
-import { EspalierError, type SearchDetailResource } from '@espalier/contracts'
+import { type ArtifactResource, EspalierError, type SearchDetailResource } from '@espalier/contracts'
 import type { ApiClient } from '../client/api-client.js'
 import { artifactFolder, downloadArtifacts } from '../client/download-artifacts.js'
 import { listArtifacts } from '../client/search-requests.js'
 import { describeResult, type FinishedSearch, renderResult } from './render-result.js'
+import { shortenPath } from './shorten-path.js'
 import type { Terminal } from './terminal.js'
 
 export interface ResultOptions {
@@ -29,7 +30,9 @@ export async function showResult(
     ...{ search, artifacts },
     folderOf: (artifact) => (out === null ? artifact.directory : artifactFolder(out, artifact)),
   }
-  terminal.print(json ? JSON.stringify(describeResult(finished)) : renderResult(finished, terminal.colors).join('\n'))
+  if (json) return terminal.print(JSON.stringify(describeResult(finished)))
+  const shown = { ...finished, folderOf: (artifact: ArtifactResource) => shortenPath(finished.folderOf(artifact)) }
+  terminal.print(renderResult(shown, terminal.colors).join('\n'))
 }
 
 function unsuccessful({ id, state, error, progress }: SearchDetailResource): EspalierError {

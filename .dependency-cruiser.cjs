@@ -7,6 +7,7 @@ const arrows = {
   'tensor-files': ['contracts'],
   pruning: ['contracts'],
   'model-graph': ['contracts', 'tensor-files', 'pruning'],
+  'model-hub': ['contracts'],
   evaluator: ['contracts', 'tensor-files', 'pruning', 'model-graph'],
   predictor: ['contracts', 'tensor-files', 'pruning'],
   'policy-agent': ['contracts', 'pruning', 'predictor'],

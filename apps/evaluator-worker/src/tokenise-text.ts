@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { EspalierError, type Split } from '@espalier/contracts'
-import type { TextTokenizer } from '@espalier/model-graph'
+import { decodeText, type TextTokenizer } from '@espalier/model-graph'
 
 export interface TokenisedText {
   readonly ids: Int32Array
@@ -13,7 +13,7 @@ export interface TokenisedText {
 
 /**
  * Tokenises a whole text without special tokens and counts its non-overlapping windows.
- * @throws EspalierError TEXT_NOT_FOUND, TEXT_TOO_SHORT
+ * @throws EspalierError TEXT_NOT_FOUND, TEXT_INVALID, TEXT_TOO_SHORT
  */
 export async function tokeniseText(
   tokenizer: TextTokenizer,
@@ -25,7 +25,7 @@ export async function tokeniseText(
     const reason = error instanceof Error ? error.message : String(error)
     throw new EspalierError('TEXT_NOT_FOUND', `The ${split} text ${path} cannot be read: ${reason}`, { split, path })
   })
-  const ids = await tokenizer.encode(bytes.toString('utf8'))
+  const ids = await tokenizer.encode(decodeText(bytes, path))
   const windows = Math.floor(ids.length / windowLength)
   if (windows < 1) {
     throw new EspalierError(

@@ -2,7 +2,8 @@ import { buildCalibrationGraph, calibrationOutputs, type HuggingFaceModel } from
 import { checkWindows } from './check-request.js'
 import { createSession, locateWeights, type SessionSettings } from './create-session.js'
 import type { CalibrationRecord, ModuleCalibration, WindowedTokens } from './evaluator.js'
-import { type CallControl, dataOf, defaultBatchWindows, runWindows } from './run-windows.js'
+import { explainNotFinite } from './explain-not-finite.js'
+import { type CallControl, dataOf, defaultBatchWindows, findNotFinite, runWindows } from './run-windows.js'
 
 /** Runs the dense model over the windows and records every module's statistics. Errors: see `Evaluator.calibrate`. */
 export async function calibrateModel(
@@ -26,9 +27,19 @@ export async function calibrateModel(
   }
   const modules: ModuleCalibration[] = []
   for (let module = 0; module < 2 * model.shape.layers; module++) {
-    modules.push(await describeModule(model, totals, module, tokens.windows * tokens.windowLength))
+    const described = await describeModule(model, totals, module, tokens.windows * tokens.windowLength)
+    await refuseNotFinite(model, module, described)
+    modules.push(described)
   }
   return { modules, windows: tokens.windows, windowLength: tokens.windowLength }
+}
+
+async function refuseNotFinite(model: HuggingFaceModel, module: number, calibration: ModuleCalibration): Promise<void> {
+  const place = `layer ${module >> 1}, ${module % 2 === 0 ? 'attention' : 'feed-forward'}`
+  for (const [name, values] of Object.entries(calibration)) {
+    const bad = typeof values === 'number' ? null : findNotFinite(values)
+    if (bad !== null) throw await explainNotFinite(model, `${place}: ${name} of channel ${bad} is ${values[bad]}`)
+  }
 }
 
 function addTo(totals: Map<string, Float64Array>, name: string, values: Float64Array): void {

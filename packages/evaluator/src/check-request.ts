@@ -34,7 +34,7 @@ export function checkWindows(
   if (bad >= 0) {
     throw new EspalierError(
       'TOKEN_OUT_OF_RANGE',
-      `Token ${ids[bad]} at position ${bad} is outside the model's vocabulary of ${shape.vocabularySize}`,
+      `Token ${ids[bad]} at position ${bad} is outside the model's vocabulary of ${shape.vocabularySize}; is the tokenizer that of the model?`,
       { token: ids[bad], position: bad, vocabularySize: shape.vocabularySize },
     )
   }

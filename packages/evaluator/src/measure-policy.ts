@@ -3,7 +3,8 @@ import type { InferenceSession } from 'onnxruntime-node'
 import { checkCalibration, checkKeptIndices, checkWindows } from './check-request.js'
 import { createPolicyFeeds } from './create-policy-feeds.js'
 import type { Measurement, MeasureRequest, RunOptions } from './evaluator.js'
-import { type CallControl, dataOf, defaultBatchWindows, runWindows, summarize } from './run-windows.js'
+import { explainNotFinite } from './explain-not-finite.js'
+import { type CallControl, dataOf, defaultBatchWindows, findNotFinite, runWindows, summarize } from './run-windows.js'
 
 /** Measures a policy in a session of the evaluation graph. Errors: see `Evaluator.measure`. */
 export async function measurePolicy(
@@ -24,6 +25,8 @@ export async function measurePolicy(
     const outputs = await session.run({ ...feeds, [evaluationInputs.ids]: batch })
     nll.push(...sumRows(dataOf(outputs, 'nll', 'float32'), windowLength - 1))
   })
+  const bad = findNotFinite(nll)
+  if (bad !== null) throw await explainNotFinite(model, `The negative log-likelihood of window ${bad} is ${nll[bad]}`)
   return summarize(nll, windowLength, (performance.now() - started) / 1000)
 }
 

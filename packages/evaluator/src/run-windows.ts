@@ -40,8 +40,8 @@ export async function runWindows(
 
 /** @throws EspalierError EVALUATION_NOT_FINITE */
 export function summarize(nll: number[], windowLength: number, seconds: number): Measurement {
-  const bad = nll.findIndex((sum) => !Number.isFinite(sum))
-  if (bad >= 0) {
+  const bad = findNotFinite(nll)
+  if (bad !== null) {
     throw new EspalierError(
       'EVALUATION_NOT_FINITE',
       `The negative log-likelihood of window ${bad} is ${nll[bad]}; it must be finite`,
@@ -51,6 +51,12 @@ export function summarize(nll: number[], windowLength: number, seconds: number):
   const tokens = nll.length * (windowLength - 1)
   const logPerplexity = nll.reduce((sum, value) => sum + value, 0) / tokens
   return { nll, logPerplexity, perplexity: Math.exp(logPerplexity), tokens, seconds }
+}
+
+/** Index of the first number that is NaN or infinite; null: all are finite. */
+export function findNotFinite(values: ArrayLike<number>): number | null {
+  for (let index = 0; index < values.length; index++) if (!Number.isFinite(values[index])) return index
+  return null
 }
 
 /** An output of a run as the array of its type. */

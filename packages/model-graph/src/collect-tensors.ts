@@ -83,9 +83,15 @@ function getTensor(weights: StoredWeights, name: string, shape: readonly number[
   const { file, dtype, offset, bytes } = stored
   if (!isWeightDtype(dtype)) throw invalidTensor(file, name, `dtype ${weightDtypes.join(', ')}`, dtype)
   if (stored.shape.length !== shape.length || stored.shape.some((length, i) => length !== shape[i])) {
-    throw invalidTensor(file, name, `shape [${shape.join(', ')}]`, `[${stored.shape.join(', ')}]`)
+    throw invalidTensor(file, name, `shape [${shape.join(', ')}]`, showShape(stored.shape))
   }
   return { name, file, fileName: basename(file), dtype, shape, offset, bytes }
+}
+
+/** A file may give a tensor as many dimensions as it likes. */
+function showShape(shape: readonly number[]): string {
+  const most = 8
+  return `[${shape.slice(0, most).join(', ')}${shape.length > most ? ', ...' : ''}]`
 }
 
 export function invalidTensor(file: string, tensor: string, expected: string, found: string): EspalierError {

@@ -1,8 +1,9 @@
-import { readdir, stat } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { EspalierError } from '@espalier/contracts'
+import { EspalierError, showValue } from '@espalier/contracts'
 import { openSafetensors, type SafetensorsTensor } from '@espalier/tensor-files'
 import { z } from 'zod'
+import { findModelFile } from './find-model-file.js'
 import { readJson } from './parse-model-config.js'
 
 const singleFileName = 'model.safetensors'
@@ -35,23 +36,16 @@ export interface StoredWeights {
  * @throws EspalierError MODEL_UNREADABLE, MODEL_FILE_INVALID, MODEL_FILE_TRUNCATED, MODEL_TENSOR_MISSING
  */
 export async function findWeights(directory: string): Promise<StoredWeights> {
-  const single = join(directory, singleFileName)
-  if (await exists(single)) {
+  const single = await findModelFile(directory, singleFileName)
+  if (single !== null) {
     return { files: [single], listedIn: single, tensors: await readTensors(single) }
   }
-  const index = join(directory, indexFileName)
-  if (await exists(index)) return findShards(directory, index)
+  const index = await findModelFile(directory, indexFileName)
+  if (index !== null) return findShards(directory, index)
   throw new EspalierError(
     'MODEL_UNREADABLE',
     `${directory}: expected ${singleFileName} or ${indexFileName}, found ${(await listWeightLike(directory)) || 'neither'}`,
-    { file: directory, expected: [singleFileName, indexFileName] },
-  )
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
+    { file: directory, expected: [singleFileName, indexFileName], found: null },
   )
 }
 
@@ -67,11 +61,12 @@ async function readTensors(file: string): Promise<Map<string, StoredTensor>> {
 }
 
 async function findShards(directory: string, index: string): Promise<StoredWeights> {
-  const weightMap = parseWeightMap(index, await readJson(index, maxIndexBytes, 'MODEL_FILE_INVALID'))
+  const json = await readJson(index, maxIndexBytes, 'MODEL_FILE_INVALID', { uniqueNames: true })
+  const weightMap = parseWeightMap(index, json)
   const shards = [...new Set(Object.values(weightMap))].sort()
   refuseShardNames(index, shards)
   const byShard = new Map<string, Map<string, StoredTensor>>()
-  for (const shard of shards) byShard.set(shard, await readTensors(join(directory, shard)))
+  for (const shard of shards) byShard.set(shard, await readTensors(await getShard(directory, shard)))
   const tensors = new Map<string, StoredTensor>()
   for (const [name, shard] of Object.entries(weightMap)) {
     const tensor = byShard.get(shard)?.get(name)
@@ -79,6 +74,13 @@ async function findShards(directory: string, index: string): Promise<StoredWeigh
     tensors.set(name, tensor)
   }
   return { files: shards.map((shard) => join(directory, shard)), listedIn: index, tensors }
+}
+
+async function getShard(directory: string, shard: string): Promise<string> {
+  const path = await findModelFile(directory, shard)
+  if (path !== null) return path
+  const message = `${directory}: expected the shard ${shard} (as ${indexFileName} says), found none`
+  throw new EspalierError('MODEL_UNREADABLE', message, { file: join(directory, shard), expected: shard, found: null })
 }
 
 function parseWeightMap(index: string, json: unknown): Record<string, string> {
@@ -97,15 +99,16 @@ function refuseShardNames(index: string, shards: readonly string[]): void {
   const expected = `1 to ${maxShards} names like model-00001-of-00002.safetensors, without folders`
   const bad = shards.find((shard) => !shardName.test(shard) || basename(shard) !== shard)
   if (bad === undefined && shards.length >= 1 && shards.length <= maxShards) return
-  const found = bad ?? `${shards.length} names`
-  throw new EspalierError('MODEL_FILE_INVALID', `${index}: expected ${expected}, found ${JSON.stringify(found)}`, {
+  const found = bad === undefined ? `${shards.length} names` : showValue(bad)
+  throw new EspalierError('MODEL_FILE_INVALID', `${index}: expected ${expected}, found ${found}`, {
     file: index,
     expected,
     found,
   })
 }
 
-export function missingTensor(file: string, tensor: string, why: string): EspalierError {
+export function missingTensor(file: string, name: string, why: string): EspalierError {
+  const tensor = showValue(name)
   return new EspalierError('MODEL_TENSOR_MISSING', `${file}: expected tensor ${tensor} (${why}), found none`, {
     file,
     tensor,

@@ -1,11 +1,15 @@
-import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { EspalierError } from '@espalier/contracts'
-import { Tokenizer } from 'tokenizers'
+import { findModelFile } from './find-model-file.js'
+import { TokenizerClient } from './tokenizer-client.js'
 
 /** Turns text into token ids exactly as the Hugging Face library does. */
 export interface TextTokenizer {
-  /** Token ids of the whole text, without special tokens. Runs on a thread of the native library. */
+  /**
+   * Token ids of the whole text, without special tokens. Runs in a process of its own.
+   *
+   * @throws EspalierError MODEL_TOKENIZER_INVALID when the tokenizer fails at this text
+   */
   encode(text: string): Promise<Int32Array>
   /** Added tokens included. May differ from the vocabulary of the model's embedding. */
   readonly vocabularySize: number
@@ -16,45 +20,17 @@ const tokenizerFileName = 'tokenizer.json'
 /**
  * Loads `tokenizer.json` of a model folder.
  *
- * @throws EspalierError MODEL_TOKENIZER_MISSING, MODEL_TOKENIZER_INVALID
+ * @throws EspalierError MODEL_TOKENIZER_MISSING, MODEL_TOKENIZER_INVALID, MODEL_UNREADABLE
  */
 export async function loadTokenizer(directory: string): Promise<TextTokenizer> {
-  const file = join(directory, tokenizerFileName)
-  const found = await stat(file).catch(() => null)
-  if (!found?.isFile()) {
+  const file = await findModelFile(directory, tokenizerFileName)
+  if (file === null) {
     throw new EspalierError('MODEL_TOKENIZER_MISSING', `${directory}: expected ${tokenizerFileName}, found none`, {
-      file,
+      file: join(directory, tokenizerFileName),
       expected: tokenizerFileName,
       found: null,
     })
   }
-  const tokenizer = parseTokenizer(file)
-  return {
-    vocabularySize: tokenizer.getVocabSize(true),
-    async encode(text) {
-      const encoding = await tokenizer.encode(text, null, { addSpecialTokens: false })
-      return Int32Array.from(encoding.getIds())
-    },
-  }
-}
-
-function parseTokenizer(file: string): Tokenizer {
-  try {
-    const tokenizer = Tokenizer.fromFile(file)
-    // A tokenizer.json may cut or fill every text to one length; a perplexity needs all tokens and no others.
-    tokenizer.disableTruncation()
-    tokenizer.disablePadding()
-    return tokenizer
-  } catch (cause) {
-    const found = cause instanceof Error ? cause.message : String(cause)
-    throw new EspalierError(
-      'MODEL_TOKENIZER_INVALID',
-      `${file}: expected a tokenizer of Hugging Face, found: ${found}`,
-      {
-        file,
-        expected: 'a tokenizer of Hugging Face',
-        found,
-      },
-    )
-  }
+  const client = new TokenizerClient(file)
+  return { vocabularySize: await client.load(), encode: (text) => client.encode(text) }
 }

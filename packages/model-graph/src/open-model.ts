@@ -62,6 +62,8 @@ async function refuseMissing(directory: string): Promise<void> {
   const what = found ? 'a file' : 'nothing'
   throw new EspalierError('MODEL_NOT_FOUND', `${directory}: expected a model folder, found ${what}`, {
     file: directory,
+    expected: 'a model folder',
+    found: what,
   })
 }
 

@@ -1,7 +1,8 @@
-import { readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import { EspalierError } from '@espalier/contracts'
+import { EspalierError, showValue } from '@espalier/contracts'
+import { type JsonRules, parseJson } from '@espalier/tensor-files'
 import { z } from 'zod'
+import { findModelFile } from './find-model-file.js'
+import { readModelText } from './read-text.js'
 
 /** A real config.json has a few kilobytes; parsing JSON takes many times its size in memory. */
 const maxConfigBytes = 4 * 2 ** 20
@@ -11,6 +12,11 @@ const count = z
   .positive()
   .max(2 ** 31 - 1)
 
+/** Arrays of this length are made before any weight is seen; no head is a hundredth of it. */
+const headWidth = count.max(2 ** 16)
+/** Below 1 a frequency would grow with its index, in the end beyond every number. */
+const ropeTheta = z.number().min(1)
+
 /**
  * Rotary settings, `rope_parameters` (transformers 5) or `rope_scaling` (before).
  * `type` is what `rope_type` was called before transformers 4.45.
@@ -18,7 +24,7 @@ const count = z
 const ropeParametersSchema = z.looseObject({
   rope_type: z.string().optional(),
   type: z.string().optional(),
-  rope_theta: z.number().positive().optional(),
+  rope_theta: ropeTheta.optional(),
   partial_rotary_factor: z.number().optional(),
   factor: z.number().positive().optional(),
   low_freq_factor: z.number().positive().optional(),
@@ -28,15 +34,15 @@ const ropeParametersSchema = z.looseObject({
 
 /** The fields of `config.json` that decide what is computed. Defaults that differ by architecture stay undefined. */
 const modelConfigSchema = z.looseObject({
-  hidden_size: count,
+  hidden_size: count.max(2 ** 20),
   intermediate_size: count,
   num_hidden_layers: count.max(4096),
   num_attention_heads: count,
   num_key_value_heads: count.nullish(),
-  head_dim: count.nullish(),
+  head_dim: headWidth.nullish(),
   vocab_size: count,
   max_position_embeddings: count,
-  rms_norm_eps: z.number().positive().default(1e-6),
+  rms_norm_eps: z.number().positive().max(1).default(1e-6),
   tie_word_embeddings: z.boolean().default(false),
   attention_bias: z.boolean().default(false),
   mlp_bias: z.boolean().default(false),
@@ -44,7 +50,7 @@ const modelConfigSchema = z.looseObject({
   use_sliding_window: z.boolean().default(false),
   max_window_layers: z.int().min(0).default(28),
   layer_types: z.array(z.string()).nullish(),
-  rope_theta: z.number().positive().nullish(),
+  rope_theta: ropeTheta.nullish(),
   partial_rotary_factor: z.number().nullish(),
   original_max_position_embeddings: count.nullish(),
   rope_scaling: ropeParametersSchema.nullish(),
@@ -68,7 +74,12 @@ export const configFileName = 'config.json'
 
 /** Reads `config.json` of a model folder. @throws EspalierError MODEL_UNREADABLE, MODEL_CONFIG_INVALID (not JSON) */
 export async function readConfigFile(directory: string): Promise<Readonly<Record<string, unknown>>> {
-  const json = await readJson(join(directory, configFileName), maxConfigBytes, 'MODEL_CONFIG_INVALID')
+  const path = await findModelFile(directory, configFileName)
+  if (path === null) {
+    const message = `${directory}: expected ${configFileName}, found none`
+    throw new EspalierError('MODEL_UNREADABLE', message, { file: directory, expected: configFileName, found: null })
+  }
+  const json = await readJson(path, maxConfigBytes, 'MODEL_CONFIG_INVALID')
   return parseConfig(z.record(z.string(), z.unknown()), json)
 }
 
@@ -97,9 +108,9 @@ export function refuseConfig(
   found: unknown,
   code: 'MODEL_CONFIG_INVALID' | 'MODEL_UNSUPPORTED_ARCHITECTURE' = 'MODEL_CONFIG_INVALID',
 ): EspalierError {
-  const show = (value: unknown) => (typeof value === 'string' ? value : (JSON.stringify(value) ?? 'nothing'))
-  const message = `${configFileName}, ${field}: expected ${show(expected)}, found ${show(found)}`
-  return new EspalierError(code, message, { file: configFileName, field, expected, found: found ?? null })
+  const message = `${configFileName}, ${field}: expected ${showValue(expected)}, found ${showValue(found)}`
+  const short = found === undefined || found === null || typeof found === 'number' ? (found ?? null) : showValue(found)
+  return new EspalierError(code, message, { file: configFileName, field, expected, found: short })
 }
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
@@ -114,20 +125,13 @@ export async function readJson(
   path: string,
   maxBytes: number,
   code: 'MODEL_CONFIG_INVALID' | 'MODEL_FILE_INVALID',
+  rules: JsonRules = {},
 ): Promise<unknown> {
-  let text: string
+  const text = await readModelText(path, maxBytes, code)
   try {
-    const { size } = await stat(path)
-    if (size > maxBytes) throw new Error(`it has ${size} bytes, at most ${maxBytes} are read`)
-    text = await readFile(path, 'utf8')
+    return parseJson(text, rules)
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new EspalierError('MODEL_UNREADABLE', `${path} cannot be read: ${reason}`, { file: path }, { cause })
-  }
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    const found = cause instanceof Error ? cause.message : String(cause)
+    const found = showValue(cause instanceof Error ? cause.message : String(cause))
     throw new EspalierError(code, `${path}: expected JSON, found: ${found}`, { file: path, expected: 'JSON', found })
   }
 }

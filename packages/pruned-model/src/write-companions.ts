@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { PolicyFile } from '@espalier/contracts'
+import { findModelFile } from '@espalier/model-graph'
 import { describePrunedModel, type PrunedFormat } from './describe-pruned-model.js'
 import type { PrunedFile, PrunedModel, PruningRequest } from './pruning-request.js'
 
@@ -22,18 +23,14 @@ const companionFileNames = [
   'NOTICE',
 ] as const
 
+/** @throws EspalierError MODEL_UNREADABLE for a link out of the model's folder */
 export async function copyCompanions(from: string, to: string): Promise<PrunedFile[]> {
   const copied: PrunedFile[] = []
   for (const name of companionFileNames) {
-    const bytes = await readFile(join(from, name)).catch(ignoreMissing)
-    if (bytes) copied.push(await writeBytes(to, name, bytes))
+    const file = await findModelFile(from, name)
+    if (file !== null) copied.push(await writeBytes(to, name, await readFile(file)))
   }
   return copied
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): null {
-  if (error.code === 'ENOENT') return null
-  throw error
 }
 
 /** Writes a file that appears under its name only when it is whole. */

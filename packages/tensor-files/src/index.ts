@@ -10,6 +10,7 @@ export {
   onnxTypes,
 } from './onnx-graph.js'
 export { openSafetensors, readBytesAt, readFloat32At, type SafetensorsFile } from './open-safetensors.js'
+export { type JsonRules, parseJson } from './parse-json.js'
 export {
   bytesOfDtype,
   type SafetensorsDtype,

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { EspalierError } from '@espalier/contracts'
 import { decodeFloats, type FloatDtype, floatBytes, isFloatDtype } from './float-conversion.js'
@@ -126,21 +127,25 @@ class OpenSafetensorsFile implements SafetensorsFile {
   }
 }
 
+/** A named pipe would keep the opener waiting for a writer; Windows has neither. */
+const openFlags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
+
 async function openForReading(path: string): Promise<FileHandle> {
   let handle: FileHandle
   try {
-    handle = await open(path, 'r')
+    handle = await open(path, openFlags)
   } catch (cause) {
     throw unreadable(path, cause)
   }
   if ((await handle.stat()).isFile()) return handle
   await handle.close()
-  throw unreadable(path, new Error('not a regular file'))
+  throw unreadable(path, new Error('it is not a regular file'))
 }
 
 function unreadable(path: string, cause: unknown): EspalierError {
-  const reason = cause instanceof Error ? cause.message : String(cause)
-  return new EspalierError('MODEL_UNREADABLE', `${path} cannot be read: ${reason}`, { file: path }, { cause })
+  const found = cause instanceof Error ? cause.message : String(cause)
+  const details = { file: path, expected: 'a regular file', found }
+  return new EspalierError('MODEL_UNREADABLE', `${path} cannot be read: ${found}`, details, { cause })
 }
 
 async function readHeader(handle: FileHandle, path: string, fileBytes: number): Promise<Uint8Array> {

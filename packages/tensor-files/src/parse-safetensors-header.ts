@@ -1,4 +1,5 @@
-import { type ErrorCode, EspalierError } from '@espalier/contracts'
+import { type ErrorCode, EspalierError, showValue } from '@espalier/contracts'
+import { parseJson } from './parse-json.js'
 
 /** Bits an element, by safetensors 0.6; types narrower than a byte are not written by anyone who stores models. */
 const dtypeBytes = {
@@ -48,17 +49,21 @@ interface Fault {
 
 /** Throws the error of a file that is not as it has to be. */
 export function refuseFile(file: string, code: ErrorCode, what: string, fault: Fault): never {
-  const where = fault.tensor === undefined ? file : `${file}, tensor ${fault.tensor}`
-  const show = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value))
-  throw new EspalierError(code, `${where}: ${what}: expected ${show(fault.expected)}, found ${show(fault.found)}`, {
+  const { expected } = fault
+  const tensor = fault.tensor === undefined ? {} : { tensor: showValue(fault.tensor) }
+  const found = typeof fault.found === 'number' ? fault.found : showValue(fault.found)
+  const where = tensor.tensor === undefined ? file : `${file}, tensor ${tensor.tensor}`
+  throw new EspalierError(code, `${where}: ${what}: expected ${showValue(expected)}, found ${found}`, {
     file,
-    ...fault,
+    ...tensor,
+    expected,
+    found,
   })
 }
 
 /**
  * Parses and checks the JSON header of a safetensors file: known dtypes, sizes that fit shapes, and data that
- * covers the rest of the file without holes or overlap (as the format demands).
+ * covers the rest of the file without holes or overlap, and no name given twice (as the format demands).
  *
  * @param fileBytes Size of the whole file.
  * @throws EspalierError MODEL_FILE_INVALID, MODEL_FILE_TRUNCATED
@@ -82,9 +87,10 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 function parseJsonObject(file: string, header: Uint8Array): Record<string, unknown> {
   let parsed: unknown
   try {
-    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(header))
+    parsed = parseJson(new TextDecoder('utf-8', { fatal: true }).decode(header), { uniqueNames: true })
   } catch (cause) {
-    refuseFile(file, 'MODEL_FILE_INVALID', 'the header is not valid', { expected: 'JSON', found: String(cause) })
+    const found = cause instanceof Error ? cause.message : String(cause)
+    refuseFile(file, 'MODEL_FILE_INVALID', 'the header is not valid', { expected: 'JSON, every name once', found })
   }
   if (!isRecord(parsed)) {
     refuseFile(file, 'MODEL_FILE_INVALID', 'the header is not valid', { expected: 'an object', found: typeof parsed })
@@ -120,7 +126,7 @@ function parseTensor(file: string, name: string, value: unknown, dataStart: numb
   }
   const known = dtype as SafetensorsDtype
   const bytes = shape.reduce((product, length) => product * length, dtypeBytes[known])
-  if (bytes !== end - begin) refuse(`the size does not fit ${dtype} [${shape.join(', ')}]`, bytes, end - begin)
+  if (bytes !== end - begin) refuse(`the size does not fit ${dtype} ${showValue(shape)}`, bytes, end - begin)
   return { name, dtype: known, shape, offset: dataStart + begin, bytes }
 }
 

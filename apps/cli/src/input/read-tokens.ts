@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { EspalierError } from '@espalier/contracts'
-import { loadTokenizer } from '@espalier/model-graph'
+import { decodeText, loadTokenizer } from '@espalier/model-graph'
 
 /** Where tokens come from: a text for the model's tokenizer, or a JSON array of token ids. */
 export type TokenSource = { readonly text: string } | { readonly ids: string }
 
 /**
  * Token ids of a text, without special tokens, or of an ids file as they stand.
- * @throws EspalierError TEXT_NOT_FOUND, MODEL_TOKENIZER_MISSING, MODEL_TOKENIZER_INVALID
+ * @throws EspalierError TEXT_NOT_FOUND, TEXT_INVALID, MODEL_TOKENIZER_MISSING, MODEL_TOKENIZER_INVALID
  */
 export async function readTokens(source: TokenSource, modelDirectory: string): Promise<Int32Array> {
   if ('ids' in source) return parseIds(await read(source.ids), source.ids)
@@ -16,12 +16,11 @@ export async function readTokens(source: TokenSource, modelDirectory: string): P
 }
 
 async function read(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (cause) {
+  const bytes = await readFile(file).catch((cause: unknown) => {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new EspalierError('TEXT_NOT_FOUND', `${file} cannot be read: ${reason}`, { file }, { cause })
-  }
+  })
+  return decodeText(bytes, file)
 }
 
 function parseIds(json: string, file: string): Int32Array {

@@ -1,7 +1,7 @@
 import { access, constants, readFile, stat } from 'node:fs/promises'
 import { isAbsolute } from 'node:path'
 import { EspalierError, type RequestError, type SearchSettings, type Split, splits } from '@espalier/contracts'
-import { loadTokenizer } from '@espalier/model-graph'
+import { decodeText, loadTokenizer } from '@espalier/model-graph'
 import { RequestRejected } from '../../problems/request-rejected.js'
 
 /** A text of more bytes a token than this is no language: below it, tokens have to be counted to be sure. */
@@ -11,7 +11,7 @@ const mostBytesPerToken = 16
  * Refuses texts that cannot be read or hold less than one window. A token stands for at least one byte, so most
  * texts are known to be long enough by their size alone; only doubtful ones are tokenised here.
  *
- * @throws REQUEST_INVALID for a relative path, TEXT_NOT_FOUND, TEXT_TOO_SHORT with split, path, tokens and window
+ * @throws REQUEST_INVALID for a relative path, TEXT_NOT_FOUND, TEXT_INVALID, TEXT_TOO_SHORT with split, path, tokens and window
  */
 export async function checkTexts(settings: SearchSettings, modelDirectory: string): Promise<void> {
   const errors = splits.flatMap((split) => pathErrors(split, settings.texts[split]))
@@ -56,6 +56,6 @@ async function sizeOf(path: string, split: Split): Promise<number> {
 
 async function countTokens(path: string, modelDirectory: string): Promise<number> {
   const tokenizer = await loadTokenizer(modelDirectory)
-  const ids = await tokenizer.encode(await readFile(path, 'utf8'))
+  const ids = await tokenizer.encode(decodeText(await readFile(path), path))
   return ids.length
 }

@@ -1,4 +1,4 @@
-import { cp, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { createQueue } from '@espalier/queue'
@@ -123,7 +123,7 @@ describe('submitting a search', () => {
     const path = join(test.home, 'moving')
     await mkdir(join(path, 'texts'), { recursive: true })
     for (const file of ['config.json', 'model.safetensors', 'tokenizer.json'])
-      await symlink(join(demoModel, file), join(path, file))
+      await cp(join(demoModel, file), join(path, file))
     await cp(join(demoModel, 'texts'), join(path, 'texts'), { recursive: true })
     const moving = (await test.request('POST', '/v1/models', { payload: { path } })).json()
     await rm(join(path, 'texts/test.txt'))

@@ -1,0 +1,42 @@
+import { readFile, stat } from 'node:fs/promises'
+import { type ErrorCode, EspalierError } from '@espalier/contracts'
+
+/**
+ * The text of a file of bytes that must be UTF-8.
+ *
+ * @throws EspalierError TEXT_INVALID when the bytes are not UTF-8 or hold a NUL, as those of a binary file do
+ */
+export function decodeText(bytes: Uint8Array, file: string): string {
+  const expected = 'a text in UTF-8'
+  const refuse = (found: string): EspalierError =>
+    new EspalierError('TEXT_INVALID', `${file}: expected ${expected}, found ${found}`, { file, expected, found })
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    throw refuse('bytes that are not UTF-8')
+  }
+  const nul = text.indexOf('\0')
+  if (nul >= 0) throw refuse(`a NUL character at position ${nul}`)
+  return text
+}
+
+/** Reads a text file of a model folder. @throws EspalierError MODEL_UNREADABLE, or `code` when it is not UTF-8 */
+export async function readModelText(path: string, maxBytes: number, code: ErrorCode): Promise<string> {
+  let bytes: Uint8Array
+  try {
+    const { size } = await stat(path)
+    if (size > maxBytes) throw new Error(`it has ${size} bytes, at most ${maxBytes} are read`)
+    bytes = await readFile(path)
+  } catch (cause) {
+    const found = cause instanceof Error ? cause.message : String(cause)
+    const details = { file: path, expected: `a file of at most ${maxBytes} bytes`, found }
+    throw new EspalierError('MODEL_UNREADABLE', `${path} cannot be read: ${found}`, details, { cause })
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    const [expected, found] = ['UTF-8', 'bytes that are not']
+    throw new EspalierError(code, `${path}: expected ${expected}, found ${found}`, { file: path, expected, found })
+  }
+}

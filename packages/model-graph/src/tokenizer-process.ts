@@ -1,0 +1,63 @@
+/**
+ * Entry of the process that tokenises. The native library of Hugging Face ends its process when it panics, which a
+ * hostile tokenizer.json can make it do at any text (a division by zero, a regular expression out of steps), or
+ * fills the memory (a chain of replacements); here that costs a message, not a worker.
+ */
+import { Tokenizer } from 'tokenizers'
+import { readModelText } from './read-text.js'
+import type { TokenizerReply } from './tokenizer-client.js'
+
+/** Gemma's has 33 MB. */
+const maxTokenizerBytes = 128 * 2 ** 20
+/** A process that nobody asks anything goes; the next question starts another. */
+const idleMs = 5000
+const watchMs = 50
+/** Measured: about 180 bytes of memory a byte of text. */
+const maxMemoryBytes = (text: string) => 2 ** 30 + 600 * text.length
+
+const [file = ''] = process.argv.slice(2)
+const idle = setTimeout(() => process.exit(0), idleMs)
+const reply = (message: TokenizerReply) => {
+  process.send?.(message)
+  idle.refresh()
+}
+process.on('disconnect', () => process.exit(0))
+// Whoever stops the parent sends these to the whole group; this process ends with the parent, not before it.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+
+const tokenizer = await load().catch((error: unknown) => {
+  reply({ kind: 'refused', found: error instanceof Error ? error.message : String(error) })
+  return null
+})
+if (tokenizer !== null) {
+  process.on('message', (text: string) => void encode(tokenizer, text))
+  reply({ kind: 'loaded', vocabularySize: tokenizer.getVocabSize(true) })
+}
+
+async function load(): Promise<Tokenizer> {
+  const loaded = Tokenizer.fromString(await readModelText(file, maxTokenizerBytes, 'MODEL_TOKENIZER_INVALID'))
+  // A tokenizer.json may cut or fill every text to one length; a perplexity needs all tokens and no others.
+  loaded.disableTruncation()
+  loaded.disablePadding()
+  return loaded
+}
+
+async function encode(loaded: Tokenizer, text: string): Promise<void> {
+  clearTimeout(idle)
+  const watch = setInterval(() => refuseMemory(text), watchMs)
+  try {
+    const encoding = await loaded.encode(text, null, { addSpecialTokens: false })
+    reply({ kind: 'encoded', ids: Int32Array.from(encoding.getIds()) })
+  } catch (error) {
+    reply({ kind: 'refused', found: error instanceof Error ? error.message : String(error) })
+  } finally {
+    clearInterval(watch)
+  }
+}
+
+function refuseMemory(text: string): void {
+  const [limit, used] = [maxMemoryBytes(text), process.memoryUsage.rss()]
+  if (used <= limit) return
+  const found = `one that takes more than ${limit} bytes of memory for ${text.length} characters`
+  process.send?.({ kind: 'refused', found } satisfies TokenizerReply, undefined, {}, () => process.exit(0))
+}

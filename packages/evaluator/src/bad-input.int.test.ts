@@ -13,7 +13,7 @@ import { type Mutation, mutationSources } from './mutate-model.test-support.js'
 import { createSmallModel, type ModelFiles } from './small-model.test-support.js'
 
 const seed = 1
-const limitMs = 10_000
+const limitMs = 20_000
 const childFile = new URL('../fixtures/measure-folders.mjs', import.meta.url)
 const ids = Array.from({ length: 64 }, (_, index) => (index * 37) % 256)
 const request = { ids, windowLength: 16, windows: 2 }

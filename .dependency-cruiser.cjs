@@ -5,6 +5,7 @@
 const arrows = {
   contracts: [],
   'tensor-files': ['contracts'],
+  'text-data': ['contracts'],
   pruning: ['contracts'],
   'model-graph': ['contracts', 'tensor-files', 'pruning'],
   'model-hub': ['contracts'],
@@ -21,6 +22,7 @@ const arrows = {
 }
 
 const outsideSystems = {
+  parquet: { modules: 'hyparquet(-compressors)?(/|$)', importers: ['packages/text-data'] },
   prisma: { modules: '@prisma/|prisma(/|$)', importers: ['packages/store'] },
   queue: { modules: '(bullmq|ioredis)(/|$)', importers: ['packages/queue'] },
   onnxruntime: { modules: 'onnxruntime-node(/|$)', importers: ['packages/evaluator', 'apps/predictor-worker'] },

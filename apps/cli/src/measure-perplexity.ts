@@ -15,7 +15,7 @@ import {
   rankModules,
   resolvePolicyFile,
 } from '@espalier/pruning'
-import { chooseWindows, readTokens, type TokenSource } from './input/read-tokens.js'
+import { chooseWindows, readTokens, type SourceTokens, type TokenSource } from './input/read-tokens.js'
 
 export interface PerplexityRequest {
   readonly modelDirectory: string
@@ -49,6 +49,8 @@ export interface PerplexityReport {
   readonly metric: ImportanceMetric | null
   readonly compensation: Compensation
   readonly calibrationWindows: number | null
+  /** null: measured on token ids. */
+  readonly text: SourceTokens['text']
   readonly seconds: number
 }
 
@@ -61,7 +63,7 @@ export async function measurePerplexity(request: PerplexityRequest): Promise<Per
   const { windowLength, policy } = request
   const model = await openModel(request.modelDirectory)
   if (policy !== null) await checkPolicy(policy, model, request.calibration !== null)
-  const ids = await readTokens(request.tokens, model.directory)
+  const { ids, text } = await readTokens(request.tokens, model.directory)
   const windows = chooseWindows(ids.length, windowLength, request.windows, 'the text')
   const evaluator = await createEvaluator({
     modelDirectory: model.directory,
@@ -85,6 +87,7 @@ export async function measurePerplexity(request: PerplexityRequest): Promise<Per
       metric: policy?.metric ?? null,
       compensation: policy?.compensation ?? 'none',
       calibrationWindows: calibration?.windows ?? null,
+      text,
     }
   } finally {
     await evaluator.close()
@@ -122,7 +125,7 @@ async function calibrate(
   const isNeeded = needsRanking(policy, createPrunableModel(model.shape)) || policy.compensation !== 'none'
   if (request.calibration === null || !isNeeded) return null
   const { windowLength } = request
-  const ids = await readTokens(request.calibration, model.directory)
+  const { ids } = await readTokens(request.calibration, model.directory)
   const available = Math.max(1, Math.floor(ids.length / windowLength))
   const wanted = request.calibrationWindows ?? Math.min(searchDefaults.calibrationWindows, available)
   const windows = chooseWindows(ids.length, windowLength, wanted, 'the calibration text')

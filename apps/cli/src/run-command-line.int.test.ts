@@ -10,6 +10,8 @@ import { runCommandLine } from './run-command-line.js'
 
 /** Numbers of Hugging Face transformers; see the README there. */
 const fixtures = fileURLToPath(new URL('../../../packages/model-graph/fixtures/', import.meta.url))
+/** A data set that pyarrow wrote. */
+const wikitext = fileURLToPath(new URL('../../../packages/text-data/fixtures/wikitext', import.meta.url))
 const demo = fileURLToPath(new URL('../../../models/demo', import.meta.url))
 
 const referenceSchema = z.object({
@@ -76,6 +78,23 @@ describe('espalier ppl', () => {
       const expected = Math.exp(nll.reduce((sum, value) => sum + value) / tokens)
       expect(Math.abs(report.perplexity / expected - 1)).toBeLessThan(1e-6)
     }
+  })
+
+  it('measures on the rows of a data set, and says which text that was', async () => {
+    const { code, printed } = await run('ppl', 'demo', '--text', `${wikitext}::test`, '--window', '64', '--json')
+    expect(code).toBe(0)
+    const { text } = z.object({ text: z.record(z.string(), z.unknown()) }).parse(JSON.parse(printed))
+    const expected = JSON.parse(await readFile(join(wikitext, '../expected.json'), 'utf8'))
+    const { sha256: hash, bytes, rows } = expected['wikitext/wikitext-2-raw-v1::test']
+    expect(text).toMatchObject({
+      hash,
+      bytes,
+      rows,
+      format: 'parquet',
+      split: 'test',
+      join: 'blank-line',
+      rule: 'default',
+    })
   })
 
   it('measures the bundled model on a text, ranked by importance, for people', async () => {

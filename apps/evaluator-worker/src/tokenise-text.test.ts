@@ -2,11 +2,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { loadTokenizer } from '@espalier/model-graph'
+import { readText } from '@espalier/text-data'
 import { afterAll, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { idsFromBytes, idsToBytes, tokeniseText } from './tokenise-text.js'
 
 const demo = resolve(import.meta.dirname, '../../../models/demo')
+const wikitext = resolve(import.meta.dirname, '../../../packages/text-data/fixtures/wikitext')
 const folder = mkdtempSync(join(tmpdir(), 'espalier-texts-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
@@ -17,6 +19,17 @@ describe('tokeniseText', () => {
     expect(text.windows).toBe(227)
     expect(text.windows).toBe(Math.floor(text.ids.length / 256))
     expect(text.textHash).toMatch(/^[0-9a-f]{64}$/)
+  })
+
+  it('gives the same tokens and hash for the same rows as text, JSON lines and Parquet', async () => {
+    const tokenizer = await loadTokenizer(demo)
+    const { text } = await readText(`${wikitext}::test`)
+    writeFileSync(join(folder, 'rows.txt'), text)
+    writeFileSync(join(folder, 'rows.jsonl'), JSON.stringify({ body: text }))
+    const sources = [`${wikitext}::test`, join(folder, 'rows.txt'), `${join(folder, 'rows.jsonl')}#body`]
+    const [parquet, ...others] = await Promise.all(sources.map((source) => tokeniseText(tokenizer, 'test', source, 64)))
+    expect(parquet?.windows).toBeGreaterThan(10)
+    for (const other of others) expect(other).toEqual(parquet)
   })
 
   it('refuses a text shorter than one window, with both lengths', async () => {

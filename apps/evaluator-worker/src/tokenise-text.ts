@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { EspalierError, type Split } from '@espalier/contracts'
-import { decodeText, type TextTokenizer } from '@espalier/model-graph'
+import type { TextTokenizer } from '@espalier/model-graph'
+import { readText } from '@espalier/text-data'
 
 export interface TokenisedText {
   readonly ids: Int32Array
-  /** SHA-256 of the file. */
+  /** SHA-256 of the text as UTF-8. */
   readonly textHash: string
   /** Whole windows; the rest is dropped. */
   readonly windows: number
@@ -13,28 +12,27 @@ export interface TokenisedText {
 
 /**
  * Tokenises a whole text without special tokens and counts its non-overlapping windows.
+ *
+ * @param source a file, or the rows of a data set: see `readText`
  * @throws EspalierError TEXT_NOT_FOUND, TEXT_INVALID, TEXT_TOO_SHORT
  */
 export async function tokeniseText(
   tokenizer: TextTokenizer,
   split: Split,
-  path: string,
+  source: string,
   windowLength: number,
 ): Promise<TokenisedText> {
-  const bytes = await readFile(path).catch((error: unknown) => {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new EspalierError('TEXT_NOT_FOUND', `The ${split} text ${path} cannot be read: ${reason}`, { split, path })
-  })
-  const ids = await tokenizer.encode(decodeText(bytes, path))
+  const { text, textHash } = await readText(source, { purpose: split })
+  const ids = await tokenizer.encode(text)
   const windows = Math.floor(ids.length / windowLength)
   if (windows < 1) {
     throw new EspalierError(
       'TEXT_TOO_SHORT',
-      `The ${split} text ${path} has ${ids.length} tokens; one window needs ${windowLength}`,
-      { split, path, tokens: ids.length, windowLength },
+      `The ${split} text ${source} has ${ids.length} tokens; one window needs ${windowLength}`,
+      { split, path: source, tokens: ids.length, windowLength },
     )
   }
-  return { ids, textHash: createHash('sha256').update(bytes).digest('hex'), windows }
+  return { ids, textHash, windows }
 }
 
 /** Token ids as they lie in the artefact store: little-endian int32. */

@@ -55,7 +55,7 @@ export const errorCatalogue = {
   MODEL_DISK_FULL: entry(507, 'There is not enough disk space for a download'),
 
   TEXT_NOT_FOUND: entry(422, 'A text does not exist or cannot be read'),
-  TEXT_INVALID: entry(422, 'A file is not a text'),
+  TEXT_INVALID: entry(422, 'A text is not valid'),
   TEXT_TOO_SHORT: entry(422, 'A text is shorter than one window'),
   TOKEN_OUT_OF_RANGE: entry(422, 'A token id is outside the vocabulary'),
 

@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os'
 import { dirname, join, sep } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { errorCatalogue } from '@espalier/contracts'
-import { decodeText } from '@espalier/model-graph'
 import { createRandomGenerator } from '@espalier/pruning'
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
 import { createEvaluator } from './create-evaluator.js'
@@ -140,15 +139,4 @@ it('names the first tensor that holds a number that is not finite, from the thre
   await expect(evaluator.measure({ ...tokens, keptIndices: null, calibration: null })).rejects.toMatchObject(expected)
   await expect(evaluator.calibrate(tokens)).rejects.toMatchObject(expected)
   await evaluator.close()
-})
-
-it('refuses a text of bytes that are no text, and takes any that is', () => {
-  const random = createRandomGenerator(seed, 'texts')
-  for (let index = 0; index < 100; index++) {
-    const noise = Uint8Array.from({ length: 256 }, () => random.integer(256))
-    expect(() => decodeText(noise, 'noise.txt')).toThrow(expect.objectContaining({ code: 'TEXT_INVALID' }))
-  }
-  expect(() => decodeText(new TextEncoder().encode('a\0b'), 'a.txt')).toThrow(/a\.txt: .*NUL character at position 1/)
-  expect(decodeText(new TextEncoder().encode('\ufeffa \u{1f600}'), 'a.txt')).toBe('\ufeffa \u{1f600}')
-  expect(decodeText(new Uint8Array(), 'empty.txt')).toBe('')
 })

@@ -1,26 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import { type ErrorCode, EspalierError } from '@espalier/contracts'
 
-/**
- * The text of a file of bytes that must be UTF-8.
- *
- * @throws EspalierError TEXT_INVALID when the bytes are not UTF-8 or hold a NUL, as those of a binary file do
- */
-export function decodeText(bytes: Uint8Array, file: string): string {
-  const expected = 'a text in UTF-8'
-  const refuse = (found: string): EspalierError =>
-    new EspalierError('TEXT_INVALID', `${file}: expected ${expected}, found ${found}`, { file, expected, found })
-  let text: string
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch {
-    throw refuse('bytes that are not UTF-8')
-  }
-  const nul = text.indexOf('\0')
-  if (nul >= 0) throw refuse(`a NUL character at position ${nul}`)
-  return text
-}
-
 /** Reads a text file of a model folder. @throws EspalierError MODEL_UNREADABLE, or `code` when it is not UTF-8 */
 export async function readModelText(path: string, maxBytes: number, code: ErrorCode): Promise<string> {
   let bytes: Uint8Array

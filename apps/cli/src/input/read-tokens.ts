@@ -1,26 +1,34 @@
 import { readFile } from 'node:fs/promises'
 import { EspalierError } from '@espalier/contracts'
-import { decodeText, loadTokenizer } from '@espalier/model-graph'
+import { loadTokenizer } from '@espalier/model-graph'
+import { readText, type TextDescription } from '@espalier/text-data'
 
 /** Where tokens come from: a text for the model's tokenizer, or a JSON array of token ids. */
 export type TokenSource = { readonly text: string } | { readonly ids: string }
 
+export interface SourceTokens {
+  readonly ids: Int32Array
+  /** What was tokenised, with its hash; null for ids. */
+  readonly text: (TextDescription & { readonly hash: string }) | null
+}
+
 /**
  * Token ids of a text, without special tokens, or of an ids file as they stand.
- * @throws EspalierError TEXT_NOT_FOUND, TEXT_INVALID, MODEL_TOKENIZER_MISSING, MODEL_TOKENIZER_INVALID
+ * @throws EspalierError TEXT_NOT_FOUND, TEXT_INVALID, TEXT_TOO_SHORT, MODEL_TOKENIZER_MISSING, MODEL_TOKENIZER_INVALID
  */
-export async function readTokens(source: TokenSource, modelDirectory: string): Promise<Int32Array> {
-  if ('ids' in source) return parseIds(await read(source.ids), source.ids)
-  const [tokenizer, text] = await Promise.all([loadTokenizer(modelDirectory), read(source.text)])
-  return tokenizer.encode(text)
+export async function readTokens(source: TokenSource, modelDirectory: string): Promise<SourceTokens> {
+  if ('ids' in source) return { ids: parseIds(await read(source.ids), source.ids), text: null }
+  const [tokenizer, found] = await Promise.all([loadTokenizer(modelDirectory), readText(source.text)])
+  return { ids: await tokenizer.encode(found.text), text: { hash: found.textHash, ...found.description } }
 }
 
 async function read(file: string): Promise<string> {
-  const bytes = await readFile(file).catch((cause: unknown) => {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new EspalierError('TEXT_NOT_FOUND', `${file} cannot be read: ${reason}`, { file }, { cause })
-  })
-  return decodeText(bytes, file)
+  }
 }
 
 function parseIds(json: string, file: string): Int32Array {

@@ -1,4 +1,3 @@
-import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import {
   type AgentKind,
@@ -6,12 +5,14 @@ import {
   type Compensation,
   type CreateSearchBody,
   compensations,
+  EspalierError,
   type ImportanceMetric,
   importanceMetrics,
   type Split,
   searchDefaults,
   splits,
 } from '@espalier/contracts'
+import { findTextFiles } from '@espalier/text-data'
 import { type Command, Option } from 'commander'
 import { UsageError } from './command-errors.js'
 import { integerFrom, parseTargets } from './parse-options.js'
@@ -45,9 +46,9 @@ export function addSearchOptions(command: Command): Command {
       defaults.budget,
     )
     .option('--seed <number>', 'same seed, model and texts: same result', integerFrom(0, 2 ** 32 - 1), defaults.seed)
-    .option('--calibration <file>', 'text for importance and means (default: texts/calibration.txt of the model)')
-    .option('--validation <file>', 'text that policies are compared on (default: texts/validation.txt of the model)')
-    .option('--test <file>', 'text for the final numbers only (default: texts/test.txt of the model)')
+    .option('--calibration <source>', 'text for importance and means (default: texts/calibration.txt of the model)')
+    .option('--validation <source>', 'text that policies are compared on (default: texts/validation.txt of the model)')
+    .option('--test <source>', 'text for the final numbers only (default: texts/test.txt of the model)')
     .option('--window <tokens>', 'tokens a window', integerFrom(2), defaults.windowLength)
     .option('--calibration-windows <count>', 'windows of calibration', integerFrom(1), defaults.calibrationWindows)
     .option('--validation-windows <count>', 'windows an evaluation', integerFrom(1), defaults.validationWindows)
@@ -96,14 +97,15 @@ export async function createSearchBody(
 }
 
 async function findText(split: Split, given: string | undefined, modelDirectory: string): Promise<string> {
-  const file = given === undefined ? join(modelDirectory, 'texts', `${split}.txt`) : resolve(given)
-  const exists = await access(file).then(
-    () => true,
-    () => false,
-  )
-  if (exists) return file
-  if (given !== undefined) throw new UsageError(`the ${split} text ${file} does not exist`)
-  throw new UsageError(
-    `the model has no ${split} text of its own (${file}): give --calibration FILE, --validation FILE and --test FILE`,
-  )
+  const source = given === undefined ? join(modelDirectory, 'texts', `${split}.txt`) : resolve(given)
+  try {
+    await findTextFiles(source)
+    return source
+  } catch (error) {
+    if (!(error instanceof EspalierError)) throw error
+    if (given !== undefined) throw new UsageError(`the ${split} text ${error.message}`)
+    throw new UsageError(
+      `the model has no ${split} text of its own (${source}): give --calibration FILE, --validation FILE and --test FILE`,
+    )
+  }
 }

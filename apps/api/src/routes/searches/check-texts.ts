@@ -1,17 +1,18 @@
-import { access, constants, readFile, stat } from 'node:fs/promises'
 import { isAbsolute } from 'node:path'
 import { EspalierError, type RequestError, type SearchSettings, type Split, splits } from '@espalier/contracts'
-import { decodeText, loadTokenizer } from '@espalier/model-graph'
+import { loadTokenizer } from '@espalier/model-graph'
+import { readTextStart } from '@espalier/text-data'
 import { RequestRejected } from '../../problems/request-rejected.js'
 
 /** A text of more bytes a token than this is no language: below it, tokens have to be counted to be sure. */
 const mostBytesPerToken = 16
 
 /**
- * Refuses texts that cannot be read or hold less than one window. A token stands for at least one byte, so most
- * texts are known to be long enough by their size alone; only doubtful ones are tokenised here.
+ * Refuses texts that cannot be read or hold less than one window. Only the start of a text is read: a token stands for
+ * at least one byte, so most are known to be long enough by their size alone; only doubtful ones are tokenised here.
  *
- * @throws REQUEST_INVALID for a relative path, TEXT_NOT_FOUND, TEXT_INVALID, TEXT_TOO_SHORT with split, path, tokens and window
+ * @throws REQUEST_INVALID for a relative path, TEXT_NOT_FOUND, TEXT_INVALID, TEXT_TOO_SHORT with split, path, tokens
+ *   and window
  */
 export async function checkTexts(settings: SearchSettings, modelDirectory: string): Promise<void> {
   const errors = splits.flatMap((split) => pathErrors(split, settings.texts[split]))
@@ -21,17 +22,15 @@ export async function checkTexts(settings: SearchSettings, modelDirectory: strin
 
 function pathErrors(split: Split, path: string): RequestError[] {
   if (isAbsolute(path) && !path.includes('\0')) return []
-  return [
-    { in: 'body', path: `/texts/${split}`, message: 'must be an absolute path of a file on the server', value: path },
-  ]
+  return [{ in: 'body', path: `/texts/${split}`, message: 'must be an absolute path on the server', value: path }]
 }
 
 async function checkText(split: Split, settings: SearchSettings, modelDirectory: string): Promise<void> {
   const path = settings.texts[split]
   const { windowLength } = settings
-  const bytes = await sizeOf(path, split)
-  if (bytes >= windowLength * mostBytesPerToken) return
-  const tokens = bytes < windowLength ? bytes : await countTokens(path, modelDirectory)
+  const { text, bytes, isWhole } = await readTextStart(path, windowLength * mostBytesPerToken, { purpose: split })
+  if (!isWhole) return
+  const tokens = bytes < windowLength ? bytes : await countTokens(text, modelDirectory)
   if (tokens >= windowLength) return
   const most = bytes < windowLength ? 'at most ' : ''
   throw new EspalierError(
@@ -41,21 +40,8 @@ async function checkText(split: Split, settings: SearchSettings, modelDirectory:
   )
 }
 
-async function sizeOf(path: string, split: Split): Promise<number> {
-  try {
-    const found = await stat(path)
-    if (!found.isFile()) throw new Error('it is not a file')
-    await access(path, constants.R_OK)
-    return found.size
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    const message = `The ${split} text ${path} cannot be read: ${reason}`
-    throw new EspalierError('TEXT_NOT_FOUND', message, { split, path }, { cause })
-  }
-}
-
-async function countTokens(path: string, modelDirectory: string): Promise<number> {
+async function countTokens(text: string, modelDirectory: string): Promise<number> {
   const tokenizer = await loadTokenizer(modelDirectory)
-  const ids = await tokenizer.encode(decodeText(await readFile(path), path))
+  const ids = await tokenizer.encode(text)
   return ids.length
 }

@@ -22,7 +22,7 @@ export function addCreateSearch(api: Api, services: ApiServices): void {
         tags: ['searches'],
         summary: 'Submit a search',
         description:
-          'Checks all that can be checked at once and answers; the search then runs by itself. What is left out has the defaults shown; texts left out are `texts/{calibration,validation,test}.txt` in the folder of the model.',
+          'Checks all that can be checked at once and answers; the search then runs by itself. What is left out has the defaults shown; texts left out are `texts/{calibration,validation,test}.txt` in the folder of the model. A text is a path on the server: `FILE`, `FILE.jsonl#FIELD`, `FILE.parquet#COLUMN` or `FOLDER::SPLIT`.',
         body: createSearchBodySchema,
         response: { 202: jsonAnswer('The search is accepted', searchSchema), ...problemAnswers },
       },

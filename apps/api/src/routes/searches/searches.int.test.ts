@@ -5,6 +5,8 @@ import { createQueue } from '@espalier/queue'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { createTestApi, demoModel, type TestApi } from '../../api.test-support.js'
 
+const wikitext = join(import.meta.dirname, '../../../../../packages/text-data/fixtures/wikitext')
+
 let test: TestApi
 let model: string
 beforeAll(async () => {
@@ -114,9 +116,28 @@ describe('submitting a search', () => {
     expect((await submit({ texts: { test: short }, windowLength: tokens })).statusCode).toBe(202)
     expect((await submit({ texts: { test: short }, windowLength: tokens + 1 })).statusCode).toBe(422)
 
+    const binary = join(test.home, 'binary.txt')
+    await writeFile(binary, Buffer.concat([Buffer.alloc(10_000, 'text '), Buffer.from([0xff])]))
+    expect((await submit({ texts: { test: binary }, windowLength: 1024 })).json()).toMatchObject({
+      ...{ code: 'TEXT_INVALID', status: 422, details: { split: 'test', byteOffset: 10_000 } },
+    })
+
     const empty = join(test.home, 'empty.txt')
     await writeFile(empty, '')
     expect((await submit({ texts: { test: empty } })).json()).toMatchObject({ code: 'TEXT_TOO_SHORT' })
+  })
+
+  it('takes the rows of a data set for a text, and names the line of a bad one', async () => {
+    const rows = join(test.home, 'rows.jsonl')
+    await writeFile(rows, `${JSON.stringify({ body: 'It was the best of times. '.repeat(99) })}\n`.repeat(9))
+    const answer = await submit({ texts: { test: `${rows}#body`, calibration: `${wikitext}::test` } })
+    expect(answer.statusCode).toBe(202)
+    expect(answer.json().settings.texts.test).toBe(`${rows}#body`)
+
+    const noField = await submit({ texts: { test: rows } })
+    expect(noField.json()).toMatchObject({ code: 'TEXT_INVALID', status: 422, details: { split: 'test', line: 1 } })
+    const short = await submit({ texts: { test: `${wikitext}::test#text&rows=2` } })
+    expect(short.json()).toMatchObject({ code: 'TEXT_TOO_SHORT', status: 422 })
   })
 
   it('refuses a model whose folder has lost its texts', async () => {

@@ -1,0 +1,9 @@
+export {
+  findTextFiles,
+  type ReadText,
+  type ReadTextOptions,
+  readText,
+  readTextStart,
+  type TextDescription,
+  type TextStart,
+} from './read-text.js'

@@ -40,7 +40,7 @@ export function decodeUtf8(
 }
 
 /** A view of the same bytes. */
-export function bufferOf(bytes: Uint8Array): Buffer {
+function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 

@@ -12,7 +12,7 @@ const keywords: Readonly<Record<string, readonly string[]>> = {
 const separators = /[-._ 0-9]+/
 
 /** The split that a word stands for: `dev` is `validation`; a name of no known split is itself. */
-export function canonicalSplit(name: string): string {
+function canonicalSplit(name: string): string {
   const found = Object.entries(keywords).find(([, words]) => words.includes(name))
   return found?.[0] ?? name
 }

@@ -5,8 +5,7 @@ export function isGlob(path: string): boolean {
 
 /**
  * A pattern over whole paths with `/`: `*` and `?` stay within one segment, `[…]` is a set of characters (`[!…]` its
- * complement), `**` as a whole segment is any number of segments. Signs within names that begin with a dot are not special:
- * hidden files are never listed.
+ * complement), `**` as a whole segment is any number of segments.
  */
 export function compileGlob(pattern: string): RegExp {
   const segments = pattern.split('/')

@@ -1,6 +1,5 @@
 /** What a file holds: one text, or rows in one of two formats. */
-export const textFormats = ['text', 'jsonl', 'parquet'] as const
-export type TextFormat = (typeof textFormats)[number]
+export type TextFormat = 'text' | 'jsonl' | 'parquet'
 
 const formatOfExtension: Readonly<Record<string, TextFormat>> = {
   '.parquet': 'parquet',

@@ -6,7 +6,7 @@ COPY packages packages
 COPY apps apps
 COPY prisma prisma
 COPY scripts scripts
-ENV PRISMA_SCHEMA_ENGINE_BINARY=/usr/local/bin/node TURBO_TELEMETRY_DISABLED=1
+ENV PRISMA_SCHEMA_ENGINE_BINARY=/usr/local/bin/node ONNXRUNTIME_NODE_INSTALL=skip TURBO_TELEMETRY_DISABLED=1
 RUN npm ci --no-progress && npm run build && npm prune --omit=dev --no-progress
 
 FROM node:22-bookworm-slim

@@ -104,6 +104,7 @@ function drawFrames(frames) {
     }
   })
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">
+<title>A search of the bundled model, recorded in a terminal</title>
 <style>text{font:14px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#c9d1d9}${groups.map(({ rule }) => rule).join('')}</style>
 <rect width="100%" height="100%" rx="8" fill="#0d1117"/>
 ${groups.map(({ body }) => body).join('\n')}

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describeDiskFailure } from './check-disk-space.js'
 import { chooseModelFiles } from './choose-model-files.js'
@@ -24,18 +24,25 @@ export async function extractArchive(
   try {
     const extraction = new Extraction(temporary, archive, limits)
     await ((await isZip(file)) ? extractZip : extractTar)(file, extraction)
-    const root = findModelFolder(extraction.paths)
+    const root = findModelFolder(extraction.written)
+    const inRoot = (path: string) => folderOf(path) === root
     chooseModelFiles(
-      extraction.paths
-        .filter((path) => folderOf(path) === root)
-        .map((path) => path.slice(root === '' ? 0 : root.length + 1)),
+      extraction.seen.filter(inRoot).map((path) => path.slice(root === '' ? 0 : root.length + 1)),
       archive,
     )
+    await keepFilesOnly(join(temporary, ...root.split('/')))
     await rename(join(temporary, ...root.split('/')), target).catch(ignoreExisting)
   } catch (error) {
     throw describeDiskFailure(error, temporary)
   } finally {
     await rm(temporary, { recursive: true, force: true })
+  }
+}
+
+/** What lies deeper belongs to other models, or other formats of this one. */
+async function keepFilesOnly(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) await rm(join(folder, entry.name), { recursive: true })
   }
 }
 

@@ -8,12 +8,14 @@ import type { ArchiveEntry, Extraction } from './extraction.js'
 /** Unpacks a tar, plain or compressed by gzip. @throws EspalierError MODEL_ARCHIVE_INVALID, MODEL_DISK_FULL */
 export async function extractTar(file: string, extraction: Extraction): Promise<void> {
   const parser = new Parser({ strict: true })
-  let entries = Promise.resolve()
+  const taken: Promise<void>[] = []
   const failed = new Promise<never>((_, reject) => {
     parser.on('error', reject)
     parser.on('entry', (entry: ReadEntry) => {
-      entries = takeEntry(entry, extraction)
-      entries.catch(reject)
+      // The next entry begins when this one has been read, which is before it has been written.
+      const taking = takeEntry(entry, extraction)
+      taking.catch(reject)
+      taken.push(taking)
     })
   })
   // Awaited below, but not at every moment.
@@ -22,14 +24,17 @@ export async function extractTar(file: string, extraction: Extraction): Promise<
   ended.catch(() => undefined)
   try {
     for await (const chunk of createReadStream(file, { highWaterMark: 2 ** 20 })) {
-      extraction.signal?.throwIfAborted()
+      extraction.signal.throwIfAborted()
       if (!parser.write(chunk)) await Promise.race([once(parser, 'drain'), failed])
     }
     parser.end()
     await Promise.race([ended, failed])
-    await entries
+    await Promise.all(taken)
   } catch (error) {
-    extraction.signal?.throwIfAborted()
+    const { aborted, reason } = extraction.signal
+    extraction.stop(error)
+    await Promise.allSettled(taken)
+    if (aborted) throw reason
     if (error instanceof EspalierError || isSystemError(error)) throw error
     throw extraction.refuse(`it is not a valid tar (${messageOf(error)})`, error)
   }

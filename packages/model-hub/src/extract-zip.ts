@@ -24,7 +24,7 @@ export async function extractZip(file: string, extraction: Extraction): Promise<
       zip.close()
     }
   } catch (error) {
-    extraction.signal?.throwIfAborted()
+    extraction.signal.throwIfAborted()
     if (error instanceof EspalierError || isSystemError(error)) throw error
     throw extraction.refuse(`it is not a valid zip (${messageOf(error)})`, error)
   }

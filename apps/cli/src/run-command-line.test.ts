@@ -26,6 +26,7 @@ describe('the command line', () => {
     [['search', 'demo', '--calibration', '/absent.txt'], /calibration text \/absent.txt does not exist/],
     [['search', '/', '--seed', '1'], /no calibration text of its own .*--calibration FILE/],
     [['up', '--port', '70000'], /"70000" is not a whole number of 0 to 65535/],
+    [['plan', 'demo', '--device', 'tpu'], /Allowed choices are h100-80g, h200, a100-80g, a100-40g, l40s, rtx4090, cpu/],
     [['export', 'some-id'], /required option '--out/],
   ])('%j is used wrongly: exit code 2, and it says what is allowed', async (args, message) => {
     const { code, printed, noted } = await run(...args)
@@ -37,7 +38,19 @@ describe('the command line', () => {
   it('explains each command', async () => {
     const { code, printed } = await run('--help')
     expect(code).toBe(0)
-    for (const command of ['demo', 'search', 'inspect', 'ppl', 'up', 'submit', 'watch', 'status', 'export', 'cancel']) {
+    for (const command of [
+      'demo',
+      'search',
+      'inspect',
+      'plan',
+      'ppl',
+      'up',
+      'submit',
+      'watch',
+      'status',
+      'export',
+      'cancel',
+    ]) {
       expect(printed).toMatch(new RegExp(`^  ${command} `, 'm'))
       const help = await run(command, '--help')
       expect(help.code).toBe(0)

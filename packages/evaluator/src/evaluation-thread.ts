@@ -7,6 +7,7 @@ import { calibrateModel } from './calibrate-model.js'
 import { createSession, locateWeights } from './create-session.js'
 import { measureLogits } from './measure-logits.js'
 import { measurePolicy } from './measure-policy.js'
+import { runProducts } from './run-products.js'
 import { Aborted, type CallControl } from './run-windows.js'
 import type {
   ThreadCall,
@@ -59,6 +60,8 @@ async function answer(call: ThreadCall, control: CallControl): Promise<ThreadRes
     }
     case 'measureLogits':
       return measureLogits(call.payload.path, call.payload.tokens, call.payload.threads, control)
+    case 'measureProductPeak':
+      return runProducts(call.payload.threads)
     case 'close':
       await opened?.session.release()
       return null

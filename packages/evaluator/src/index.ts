@@ -14,3 +14,4 @@ export type {
   WindowedTokens,
 } from './evaluator.js'
 export { type MeasureLogitsRequest, measureLogitsModel } from './measure-logits-model.js'
+export { measureProductPeak } from './measure-product-peak.js'

@@ -20,6 +20,7 @@ export type ThreadCall =
   | CallOf<'measure', { readonly model: ThreadModel; readonly request: Omit<MeasureRequest, keyof RunOptions> }>
   | CallOf<'calibrate', { readonly model: ThreadModel; readonly tokens: WindowedTokens }>
   | CallOf<'measureLogits', { readonly path: string; readonly tokens: WindowedTokens; readonly threads: number }>
+  | CallOf<'measureProductPeak', { readonly threads: number }>
   | CallOf<'close', null>
 export type ThreadCallKind = ThreadCall['kind']
 export type ThreadPayload<K extends ThreadCallKind> = Extract<ThreadCall, { kind: K }>['payload']
@@ -30,6 +31,7 @@ export interface ThreadResults {
   measure: Measurement
   calibrate: CalibrationRecord
   measureLogits: Measurement
+  measureProductPeak: number
   close: null
 }
 

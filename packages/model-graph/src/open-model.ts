@@ -56,7 +56,7 @@ export async function openModel(directory: string): Promise<HuggingFaceModel> {
   }
 }
 
-async function refuseMissing(directory: string): Promise<void> {
+export async function refuseMissing(directory: string): Promise<void> {
   const found = await stat(directory).catch(() => null)
   if (found?.isDirectory()) return
   const what = found ? 'a file' : 'nothing'
@@ -67,7 +67,7 @@ async function refuseMissing(directory: string): Promise<void> {
   })
 }
 
-function readSizes(
+export function readSizes(
   config: RawModelConfig,
   architecture: ArchitectureDescription,
   traits: ArchitectureTraits,

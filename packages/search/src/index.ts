@@ -1,2 +1,2 @@
-export { minimumBudget } from './plan-budget.js'
+export { type BudgetPlan, type BudgetSettings, minimumBudget, planBudget } from './plan-budget.js'
 export { planNextSteps } from './plan-next-steps.js'

@@ -1,6 +1,9 @@
 import type { SearchSettings } from '@espalier/contracts'
 import type { PrunableModel } from '@espalier/pruning'
 
+/** The settings that decide how a budget is spent. */
+export type BudgetSettings = Pick<SearchSettings, 'targets' | 'budget' | 'agent' | 'finalists'>
+
 /** How the real evaluations of a search are spent. Every number follows from the settings and the model's shape. */
 export interface BudgetPlan {
   /** Layers that one probe prunes together; 0: no probes. */
@@ -34,7 +37,7 @@ export function minimumBudget(targets: number): number {
  * @param longerFinal whether the final measurement has more windows than an evaluation of the search;
  *   without it finalists would only be measured twice
  */
-export function planBudget(settings: SearchSettings, model: PrunableModel, longerFinal: boolean): BudgetPlan {
+export function planBudget(settings: BudgetSettings, model: PrunableModel, longerFinal: boolean): BudgetPlan {
   const targets = settings.targets.length
   const none = { probeLayers: 0, probes: 0, randoms: 0, perRound: [], finalists: 0 }
   if (settings.agent === 'uniform') return none
@@ -50,7 +53,7 @@ export function planBudget(settings: SearchSettings, model: PrunableModel, longe
   return { probeLayers, probes, randoms: rest - guided, perRound, finalists }
 }
 
-function planFinalists({ budget, finalists, targets }: SearchSettings): number {
+function planFinalists({ budget, finalists, targets }: BudgetSettings): number {
   const affordable = Math.min(finalists, Math.floor((budget * FINAL_SHARE) / targets.length))
   return affordable < 2 ? 0 : affordable
 }

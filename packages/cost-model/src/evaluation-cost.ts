@@ -1,0 +1,82 @@
+/**
+ * What an evaluation costs, from the shape of a model alone.
+ *
+ *   FLOPs a token   = sum over layers of  2 hidden (2 q + 2 k) + 4 q (T + 1) / 2      attention with q = rep k channels
+ *                                       + 6 hidden c                                  feed-forward with c channels
+ *   FLOPs a window  = T x that + (T - 1) x 2 hidden vocabulary                        logits of predicted positions
+ *   bytes           = weights as stored + output head as computed + workspace of the widest stage + the runtime's own
+ *
+ * q, k and c are what the policy keeps. Norms, softmax, rotation and conversions are not counted: under 1 %.
+ */
+import type { KeptUnits, ModelShape } from '@espalier/contracts'
+
+export interface Windows {
+  /** Tokens a window, T. */
+  readonly windowLength: number
+  readonly windows: number
+}
+
+/** Floating-point operations (a multiplication and an addition are two) that a policy needs. */
+export function countEvaluationFlops(shape: ModelShape, kept: KeptUnits, { windowLength, windows }: Windows): number {
+  const { hiddenSize, vocabularySize, kvHeads, queryHeads, headDim } = shape
+  const perToken = kept.reduce((sum, units, module) => {
+    if (module % 2 === 1) return sum + 6 * hiddenSize * units
+    const keys = units * headDim
+    const queries = (keys * queryHeads) / kvHeads
+    return sum + 2 * hiddenSize * (2 * queries + 2 * keys) + 4 * queries * ((windowLength + 1) / 2)
+  }, 0)
+  return windows * (windowLength * perToken + (windowLength - 1) * 2 * hiddenSize * vocabularySize)
+}
+
+/** How the graph is run. */
+export interface RunSettings {
+  readonly windowLength: number
+  /** Tokens of one run of the graph. */
+  readonly tokensPerRun: number
+  /** Bytes of a number in products: 4 on a CPU, 2 on a GPU with 16-bit weights. */
+  readonly computeBytes: 2 | 4
+  /** Bytes of a weight as stored. */
+  readonly storedBytes: 2 | 4
+  /** What the process and its runtime take before any model. */
+  readonly runtimeBytes: number
+}
+
+export interface MemoryEstimate {
+  readonly weightBytes: number
+  /** Copy of the output head in the precision of products; 0 when it is stored so. */
+  readonly outputHeadBytes: number
+  /** Gathered weights, activations and logits of the stage that needs most. */
+  readonly workspaceBytes: number
+  readonly runtimeBytes: number
+  readonly totalBytes: number
+}
+
+/** Rows of logits that exist at a time, and blocks of queries that attention is computed in (see model-graph). */
+const likelihoodRows = 128
+const queryBlocks = 8
+const floatBytes = 4
+
+/** Memory of an evaluator with one copy of the weights, dense policy. */
+export function estimateMemory(shape: ModelShape, run: RunSettings): MemoryEstimate {
+  const { hiddenSize: hidden, ffnChannels: channels, queryHeads, kvHeads, headDim, vocabularySize } = shape
+  const windows = Math.max(1, Math.round(run.tokensPerRun / run.windowLength))
+  const tokens = windows * run.windowLength
+  const converts = run.computeBytes !== run.storedBytes
+  /** A kept part of a weight is gathered as stored, then converted. */
+  const gathered = run.storedBytes + (converts ? run.computeBytes : 0)
+  const projected = (queryHeads + 2 * kvHeads) * headDim
+  // Scores and their softmax of one block of queries, in float.
+  const scores = windows * queryHeads * (run.windowLength / queryBlocks) * run.windowLength * 2 * floatBytes
+  const attention =
+    2 * tokens * projected * run.computeBytes + scores + (projected + queryHeads * headDim) * hidden * gathered
+  const feedForward = 3 * tokens * channels * run.computeBytes + 3 * channels * hidden * gathered
+  const logits = 2 * Math.min(likelihoodRows, tokens) * vocabularySize * floatBytes
+  const residual = 3 * tokens * hidden * run.computeBytes
+  const parts = {
+    weightBytes: shape.weightBytes,
+    outputHeadBytes: converts ? vocabularySize * hidden * run.computeBytes : 0,
+    workspaceBytes: residual + Math.max(attention, feedForward, logits),
+    runtimeBytes: run.runtimeBytes,
+  }
+  return { ...parts, totalBytes: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) }
+}

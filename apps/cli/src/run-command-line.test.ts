@@ -37,7 +37,19 @@ describe('the command line', () => {
   it('explains each command', async () => {
     const { code, printed } = await run('--help')
     expect(code).toBe(0)
-    for (const command of ['demo', 'search', 'inspect', 'ppl', 'up', 'submit', 'watch', 'status', 'export', 'cancel']) {
+    for (const command of [
+      'demo',
+      'search',
+      'inspect',
+      'ppl',
+      'experiments',
+      'up',
+      'submit',
+      'watch',
+      'status',
+      'export',
+      'cancel',
+    ]) {
       expect(printed).toMatch(new RegExp(`^  ${command} `, 'm'))
       const help = await run(command, '--help')
       expect(help.code).toBe(0)

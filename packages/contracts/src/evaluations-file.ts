@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { policyOrigins } from './http-search-records.js'
 import { compensations, importanceMetrics } from './policy.js'
+import { policyOrigins } from './steps.js'
 
 const count = z.int().min(1)
 

@@ -11,6 +11,8 @@ export interface NetworkSamples {
 }
 
 const EPOCHS = 120
+/** With few evaluations an epoch is a single batch. */
+const FEWEST_STEPS = 400
 const BATCH = 32
 const LEARNING_RATE = 3e-3
 /** Weights (not biases) lose this share of themselves a step, times the learning rate (Loshchilov and Hutter 2019). */
@@ -32,10 +34,10 @@ export function trainNetwork(
   const weights = createWeights(layers, random)
   const descend = createDescent(layers, weights)
   const order = [...images.keys()]
-  const steps = EPOCHS * Math.ceil(order.length / BATCH)
+  const steps = Math.max(FEWEST_STEPS, EPOCHS * Math.ceil(order.length / BATCH))
   for (let step = 0; step < steps; ) {
     random.shuffle(order)
-    for (let start = 0; start < order.length; start += BATCH) {
+    for (let start = 0; start < order.length && step < steps; start += BATCH) {
       const batch = order.slice(start, start + BATCH)
       const { gradient } = network.lossAndGradient(
         weights,

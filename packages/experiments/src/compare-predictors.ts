@@ -1,28 +1,20 @@
-import { EspalierError } from '@espalier/contracts'
+import { EspalierError, predictorKinds } from '@espalier/contracts'
 import {
   type EvaluationSet,
   intervalCoverage,
   meanAbsoluteError,
-  type Predictor,
   spearman,
-  type TrainPredictorOptions,
-  trainLinearPredictor,
-  trainPredictor,
   trainSparsityPredictor,
   withinBinSpearman,
 } from '@espalier/predictor'
-import { trainCnnPredictor } from '@espalier/predictor-cnn'
+import { type PredictorTrainer, predictorTrainers } from '@espalier/predictor-cnn'
 import { createRandomGenerator } from '@espalier/pruning'
 
-export const comparedPredictors = ['curve', 'cnn', 'linear', 'sparsity'] as const
+export const comparedPredictors = [...predictorKinds, 'sparsity'] as const
 export type ComparedPredictor = (typeof comparedPredictors)[number]
 
-const trainers: Readonly<
-  Record<ComparedPredictor, (options: TrainPredictorOptions) => Predictor | Promise<Predictor>>
-> = {
-  curve: trainPredictor,
-  cnn: trainCnnPredictor,
-  linear: trainLinearPredictor,
+const trainers: Readonly<Record<ComparedPredictor, PredictorTrainer>> = {
+  ...predictorTrainers,
   sparsity: trainSparsityPredictor,
 }
 

@@ -4,14 +4,14 @@ import { z } from 'zod'
 import type { CnnState } from './cnn-state.js'
 import { encodeCnnOnnx } from './encode-cnn-onnx.js'
 import { createNetworkEvaluator } from './evaluate-network.js'
-import { weightLayout } from './network-shape.js'
+import { multiplicationsOf, weightLayout } from './network-shape.js'
 
-const FORMAT = 'espalier-cnn-predictor/1'
+export const CNN_FORMAT = 'espalier-cnn-predictor/1'
 const finite = z.number()
 
 /** Weights as base64 of little-endian float32. */
 const cnnJsonSchema = z.strictObject({
-  format: z.literal(FORMAT),
+  format: z.literal(CNN_FORMAT),
   units: z.array(z.int().min(1)).min(2),
   networks: z.array(z.base64()).min(1),
   targetMean: finite,
@@ -34,6 +34,7 @@ export function createCnnPredictor(state: CnnState): Predictor {
   const logRiseOf = createLogRise()
   return {
     summary: { evaluations: state.evaluations, residualTrees: 0, noise: state.noise },
+    scoreMultiplications: state.networks.length * multiplicationsOf(state.units.length / 2),
     predict(kept) {
       checkKept(state, kept)
       return predictionOf(state, logRiseOf(kept))
@@ -42,7 +43,7 @@ export function createCnnPredictor(state: CnnState): Predictor {
       const scored = createLogRise()
       return (kept) => state.denseLogPerplexity + riseOfLog(scored(kept))
     },
-    toJSON: () => ({ format: FORMAT, ...state, networks: state.networks.map(encodeWeights) }),
+    toJSON: () => ({ format: CNN_FORMAT, ...state, networks: state.networks.map(encodeWeights) }),
     toOnnx: () => encodeCnnOnnx(state),
   }
 }
@@ -63,7 +64,7 @@ export function cnnPredictorFromJSON(json: unknown): Predictor {
 }
 
 function invalid(reason: string): EspalierError {
-  return new EspalierError('INTERNAL', `The stored predictor is not of format ${FORMAT}: ${reason}`)
+  return new EspalierError('INTERNAL', `The stored predictor is not of format ${CNN_FORMAT}: ${reason}`)
 }
 
 function encodeWeights(values: Float32Array): string {

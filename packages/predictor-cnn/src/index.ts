@@ -1,2 +1,1 @@
-export { cnnPredictorFromJSON } from './cnn-predictor.js'
-export { trainCnnPredictor } from './train-cnn-predictor.js'
+export { anyPredictorFromJSON, type PredictorTrainer, predictorTrainers } from './predictor-kinds.js'

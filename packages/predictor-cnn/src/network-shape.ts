@@ -35,3 +35,9 @@ export function weightLayout(layers: number) {
   })
   return { parts, size: next }
 }
+
+/** Multiplications of one network for one policy. */
+export function multiplicationsOf(layers: number): number {
+  const cells = [layers * IMAGE_WIDTH, layers * SECOND_WIDTH, 1, 1]
+  return layerShapes(layers).reduce((sum, [inputs, outputs], i) => sum + (cells[i] ?? 0) * inputs * outputs, 0)
+}

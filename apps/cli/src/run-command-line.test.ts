@@ -44,6 +44,7 @@ describe('the command line', () => {
       'inspect',
       'plan',
       'ppl',
+      'experiments',
       'up',
       'submit',
       'watch',

@@ -1,4 +1,4 @@
-import { EspalierError, type StepRecord } from '@espalier/contracts'
+import { EspalierError, type StepRecord, searchDefaults } from '@espalier/contracts'
 import type { TrainingEvaluation } from '@espalier/predictor'
 import type { ArtifactStore } from '@espalier/runtime'
 import type { Lease, Store } from '@espalier/store'
@@ -21,6 +21,7 @@ export async function processTrain(
   const { steps } = await store.searches.loadRecord(searchId)
   const predictor = await trainInThread(
     {
+      kind: settings.predictor ?? searchDefaults.predictor,
       shape: model.shape,
       metric: settings.metric,
       calibration: artifacts.path(prepared.calibration),

@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ModelShape } from '@espalier/contracts'
+import { type ModelShape, type PredictorKind, predictorKinds } from '@espalier/contracts'
 import { readCalibration, writeCalibration } from '@espalier/evaluator'
-import { trainPredictor } from '@espalier/predictor'
+import { predictorTrainers } from '@espalier/predictor-cnn'
 import { createPrunableModel, createRandomGenerator, denseUnits, randomPolicy, rankModules } from '@espalier/pruning'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { trainInThread } from './train-in-thread.js'
@@ -58,20 +58,30 @@ describe('trainInThread', () => {
   })
   afterAll(() => rm(folder, { recursive: true }))
 
-  const request = () => ({ shape, metric: 'wanda' as const, calibration, evaluations, seed: 7 })
-
-  it('gives the predictor that training on the recorded importance gives, and the main thread goes on', async () => {
-    let ticks = 0
-    const clock = setInterval(() => ticks++, 5)
-    const trained = await trainInThread(request(), new AbortController().signal)
-    clearInterval(clock)
-    expect(ticks).toBeGreaterThan(5)
-    const rankings = rankModules('wanda', (await readCalibration(calibration)).modules, model)
-    const expected = trainPredictor({ model, rankings, evaluations, seed: 7 })
-    expect(trained.parameters).toEqual(expected.toJSON())
-    expect(Buffer.from(trained.onnx).equals(expected.toOnnx())).toBe(true)
-    expect(trained.summary).toEqual(expected.summary)
+  const request = (kind: PredictorKind = 'curve') => ({
+    kind,
+    shape,
+    metric: 'wanda' as const,
+    calibration,
+    evaluations,
+    seed: 7,
   })
+
+  it.each(predictorKinds)(
+    'gives the %s predictor of the recorded importance, and the main thread goes on',
+    async (kind) => {
+      let ticks = 0
+      const clock = setInterval(() => ticks++, 5)
+      const trained = await trainInThread(request(kind), new AbortController().signal)
+      clearInterval(clock)
+      expect(ticks).toBeGreaterThan(5)
+      const rankings = rankModules('wanda', (await readCalibration(calibration)).modules, model)
+      const expected = await predictorTrainers[kind]({ model, rankings, evaluations, seed: 7 })
+      expect(trained.parameters).toEqual(expected.toJSON())
+      expect(Buffer.from(trained.onnx).equals(expected.toOnnx())).toBe(true)
+      expect(trained.summary).toEqual(expected.summary)
+    },
+  )
 
   it('passes on what training throws, with its code', async () => {
     const work = trainInThread({ ...request(), evaluations: [] }, new AbortController().signal)

@@ -1,8 +1,9 @@
-import type { ImportanceMetric, ModelShape, RecordedError } from '@espalier/contracts'
+import type { ImportanceMetric, ModelShape, PredictorKind, RecordedError } from '@espalier/contracts'
 import type { TrainingEvaluation } from '@espalier/predictor'
 
 /** What the training thread is given. */
 export interface TrainRequest {
+  readonly kind: PredictorKind
   readonly shape: ModelShape
   readonly metric: ImportanceMetric
   /** Path of the calibration record, from which the units are ranked. */

@@ -1,16 +1,17 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { recordError } from '@espalier/contracts'
 import { readCalibration } from '@espalier/evaluator'
-import { trainPredictor } from '@espalier/predictor'
+import { predictorTrainers } from '@espalier/predictor-cnn'
 import { createPrunableModel, rankModules } from '@espalier/pruning'
 import type { TrainMessage, TrainRequest } from './train-messages.js'
 
 /** Trains for up to seconds without a pause: here, so that the main thread can keep its lease. */
-async function train({ shape, metric, calibration, evaluations, seed }: TrainRequest): Promise<TrainMessage> {
+async function train({ kind, shape, metric, calibration, evaluations, seed }: TrainRequest): Promise<TrainMessage> {
   try {
     const model = createPrunableModel(shape)
     const { modules } = await readCalibration(calibration)
-    const predictor = trainPredictor({ model, rankings: rankModules(metric, modules, model), evaluations, seed })
+    const rankings = rankModules(metric, modules, model)
+    const predictor = await predictorTrainers[kind]({ model, rankings, evaluations, seed })
     return {
       type: 'trained',
       predictor: { parameters: predictor.toJSON(), onnx: predictor.toOnnx(), summary: predictor.summary },

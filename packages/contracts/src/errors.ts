@@ -66,6 +66,7 @@ export const errorCatalogue = {
   POLICY_UNCALIBRATED: entry(422, 'The policy needs a calibration text'),
   SPARSITY_UNREACHABLE: entry(422, 'The sparsity cannot be reached'),
 
+  EVALUATIONS_INVALID: entry(422, 'The file of evaluations is not valid'),
   EVALUATION_FAILED: entry(500, 'The evaluation failed', true),
   EVALUATION_NOT_FINITE: entry(500, 'The evaluation gave a number that is not finite'),
   EXPORT_MISMATCH: entry(500, 'The pruned model does not give the perplexity of its policy'),

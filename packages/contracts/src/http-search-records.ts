@@ -2,10 +2,7 @@ import { z } from 'zod'
 import { idSchema, pageSchema, timestampSchema } from './http-page.js'
 import { compensations, importanceMetrics } from './policy.js'
 import { exportFormats, splits } from './search-settings.js'
-import { evaluationPurposes } from './steps.js'
-
-/** Where a policy came from: what it was measured for, or what proposed it. */
-export const policyOrigins = [...evaluationPurposes, 'network', 'evolution'] as const
+import { evaluationPurposes, policyOrigins } from './steps.js'
 
 /** A policy that a search has measured or is about to measure, each one once. */
 export const policySchema = z

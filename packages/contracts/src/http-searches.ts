@@ -3,7 +3,7 @@ import { idSchema, pageQuerySchema, pageSchema, plainTextSchema, timestampSchema
 import { recordedErrorSchema } from './http-problem.js'
 import { policyFileSchema } from './policy.js'
 import { searchStates } from './search-record.js'
-import { searchDefaults, searchSettingsSchema } from './search-settings.js'
+import { predictorKinds, searchDefaults, searchSettingsSchema } from './search-settings.js'
 import { stepKinds } from './steps.js'
 
 const fields = searchSettingsSchema.shape
@@ -20,6 +20,7 @@ export const createSearchBodySchema = z
     budget: fields.budget.default(searchDefaults.budget),
     seed: fields.seed.default(searchDefaults.seed),
     agent: fields.agent.default(searchDefaults.agent),
+    predictor: z.enum(predictorKinds).default(searchDefaults.predictor),
     metric: fields.metric.default(searchDefaults.metric),
     compensation: fields.compensation.default(searchDefaults.compensation),
     windowLength: fields.windowLength.default(searchDefaults.windowLength),

@@ -1,4 +1,5 @@
 export * from './errors.js'
+export * from './evaluations-file.js'
 export * from './http-models.js'
 export * from './http-page.js'
 export * from './http-problem.js'

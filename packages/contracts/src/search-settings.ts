@@ -4,6 +4,10 @@ import { compensations, importanceMetrics } from './policy.js'
 export const agentKinds = ['network', 'random', 'uniform'] as const
 export type AgentKind = (typeof agentKinds)[number]
 
+/** What learns from the evaluations: the curve model, a CNN on mask matrices, or linear regression on kept shares. */
+export const predictorKinds = ['curve', 'cnn', 'linear'] as const
+export type PredictorKind = (typeof predictorKinds)[number]
+
 export const splits = ['calibration', 'validation', 'test'] as const
 export type Split = (typeof splits)[number]
 
@@ -23,6 +27,8 @@ export const searchSettingsSchema = z.strictObject({
     .min(0)
     .max(2 ** 32 - 1),
   agent: z.enum(agentKinds),
+  /** Searches from before there was a choice have none and mean `curve`. */
+  predictor: z.enum(predictorKinds).optional(),
   metric: z.enum(importanceMetrics),
   compensation: z.enum(compensations),
   /** Tokens a window. */
@@ -46,6 +52,7 @@ export const searchDefaults = {
   budget: 99,
   seed: 1,
   agent: 'network',
+  predictor: 'curve',
   metric: 'wanda',
   compensation: 'mean',
   windowLength: 256,

@@ -39,6 +39,9 @@ export const prepareResultSchema = z.object({
 export const evaluationPurposes = ['dense', 'uniform', 'probe', 'random', 'proposal', 'final', 'test'] as const
 export type EvaluationPurpose = (typeof evaluationPurposes)[number]
 
+/** Where a policy came from: what it was measured for, or what proposed it. */
+export const policyOrigins = [...evaluationPurposes, 'network', 'evolution'] as const
+
 export const evaluatePayloadSchema = z.object({
   purpose: z.enum(evaluationPurposes),
   /** Target the policy was made for; null: none (dense, probes). */

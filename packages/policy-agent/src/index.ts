@@ -1,5 +1,5 @@
+export { tensorBackendName } from '@espalier/tensor-backend'
 export type { PolicyNetworkCheckpoint } from './policy-network.js'
 export { type Proposal, type ProposeTask, proposePolicies } from './propose-policies.js'
 export type { Scorer, ScorerSource } from './scored-policy.js'
 export type { SearchEffort } from './search-effort.js'
-export { tensorBackendName } from './tensor-backend.js'

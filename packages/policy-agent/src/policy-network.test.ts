@@ -1,7 +1,7 @@
 import { createRandomGenerator } from '@espalier/pruning'
+import { loadTensorBackend } from '@espalier/tensor-backend'
 import { describe, expect, it } from '@jest/globals'
 import { PolicyNetwork, type PolicyNetworkCheckpoint } from './policy-network.js'
-import { loadTensorBackend } from './tensor-backend.js'
 
 const sparsities = [0.2, 0.35, 0.6]
 const modules = 6

@@ -1,7 +1,6 @@
 import { EspalierError } from '@espalier/contracts'
 import type { RandomGenerator } from '@espalier/pruning'
-import type { Variable } from '@tensorflow/tfjs-core'
-import type { Tensors } from './tensor-backend.js'
+import type { Tensors, Variable } from '@espalier/tensor-backend'
 
 /** Weights of a policy network as plain JSON. */
 export interface PolicyNetworkCheckpoint {

@@ -9,13 +9,13 @@ import {
   sparsityOf,
   uniformPolicy,
 } from '@espalier/pruning'
+import { loadTensorBackend } from '@espalier/tensor-backend'
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { createPolicySpace } from './policy-space.js'
 import { type ProposeTask, proposePolicies } from './propose-policies.js'
 import { demoModel, modelsAndTargets } from './prunable-models.test-support.js'
 import { planEffort } from './search-effort.js'
-import { loadTensorBackend } from './tensor-backend.js'
 
 /** Enough where the quality of the proposals is not the question. */
 const effort = { ...planEffort(16), trainingSteps: 30, crossEntropySteps: 3, evolutionScores: 3000, spreadScores: 3000 }

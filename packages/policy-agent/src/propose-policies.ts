@@ -49,7 +49,7 @@ export async function proposePolicies(task: ProposeTask): Promise<Proposal> {
         ...task,
         checkpoint: task.checkpoint ?? null,
         predictor: predictorOf(task),
-        effort: task.effort ?? planEffort(task.model.modules.length),
+        effort: task.effort ?? planEffort(task.model.modules.length, task.predictor?.scoreMultiplications),
       })
   }
 }

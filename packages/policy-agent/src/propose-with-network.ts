@@ -1,5 +1,6 @@
 import type { KeptUnits, ProposeResult } from '@espalier/contracts'
 import { createRandomGenerator, type PrunableModel, uniformPolicy } from '@espalier/pruning'
+import { loadTensorBackend, type Tensors } from '@espalier/tensor-backend'
 import { searchByCrossEntropy } from './cross-entropy.js'
 import { evolve } from './evolution.js'
 import { PolicyNetwork, type PolicyNetworkCheckpoint } from './policy-network.js'
@@ -7,7 +8,6 @@ import { createPolicySpace, type PolicySpace } from './policy-space.js'
 import { rankDistinct, type ScoredPolicy, type Scorer, type ScorerSource } from './scored-policy.js'
 import type { SearchEffort } from './search-effort.js'
 import { spreadOut } from './spread-out.js'
-import { loadTensorBackend, type Tensors } from './tensor-backend.js'
 import { trainPolicyNetwork } from './train-policy-network.js'
 
 /** Noise of the logits when the trained network is sampled. */

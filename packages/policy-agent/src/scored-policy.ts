@@ -7,6 +7,8 @@ export type Scorer = (kept: readonly number[]) => number
 /** What policies are tried against: a `Predictor` of the predictor package, or anything else that scores. */
 export interface ScorerSource {
   createScorer(): Scorer
+  /** Multiplications that a score takes, where they are many; see `planEffort`. */
+  readonly scoreMultiplications?: number
 }
 
 export interface ScoredPolicy {

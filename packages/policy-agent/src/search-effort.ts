@@ -22,18 +22,27 @@ export interface SearchEffort {
   readonly spreadScores: number
 }
 
-export function planEffort(modules: number): SearchEffort {
+/** A predictor that multiplies no more than this for a score is asked as often as the search wants. */
+const CHEAP_MULTIPLICATIONS = 20_000
+
+/**
+ * @param scoreMultiplications of the predictor for one score. A predictor of n times the cheap ones (the CNN: 22 times
+ * at 16 modules) is asked about n times less often, but never so rarely that the search would not find its way.
+ */
+export function planEffort(modules: number, scoreMultiplications = 0): SearchEffort {
+  const share = Math.min(1, CHEAP_MULTIPLICATIONS / Math.max(scoreMultiplications, 1))
+  const atLeast = (fewest: number, most: number) => Math.max(fewest, Math.round(share * most))
   return {
     hiddenUnits: 32 + modules,
-    trainingSteps: 250,
-    retrainingSteps: 120,
+    trainingSteps: atLeast(40, 250),
+    retrainingSteps: atLeast(40, 120),
     sparsitiesPerStep: 4,
     pairsPerSparsity: 12,
     networkSamples: 64,
-    crossEntropySteps: 25,
+    crossEntropySteps: atLeast(8, 25),
     crossEntropySamples: 64,
     population: 48,
-    evolutionScores: 70_000,
-    spreadScores: 24_000,
+    evolutionScores: atLeast(1_500, 70_000),
+    spreadScores: atLeast(500, 24_000),
   }
 }

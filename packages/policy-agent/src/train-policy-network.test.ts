@@ -1,11 +1,11 @@
 import { createRandomGenerator, randomPolicy, uniformPolicy } from '@espalier/pruning'
+import { loadTensorBackend } from '@espalier/tensor-backend'
 import { describe, expect, it } from '@jest/globals'
 import { PolicyNetwork } from './policy-network.js'
 import { createPolicySpace } from './policy-space.js'
 import { sampleNetwork } from './propose-with-network.js'
 import { demoModel } from './prunable-models.test-support.js'
 import { planEffort } from './search-effort.js'
-import { loadTensorBackend } from './tensor-backend.js'
 import { trainPolicyNetwork } from './train-policy-network.js'
 
 const targets = [0.2, 0.5]

@@ -3,20 +3,11 @@ import { type Contributions, createContributions, evaluateLink, parameterCount }
 import { createDamageTables, type DamageTables } from './damage-tables.js'
 import { encodePredictorOnnx } from './encode-predictor-onnx.js'
 import { laplaceVariance } from './fit-curve.js'
-import { NORMAL_90 } from './interval-scale.js'
 import { checkKept, createCoordinates } from './module-coordinates.js'
-import { encodePredictorState, type PredictorJson, type PredictorState } from './predictor-state.js'
+import { type Prediction, predictionOf } from './prediction.js'
+import { encodePredictorState, type PredictorState } from './predictor-state.js'
 import { valueOfForest } from './regression-trees.js'
-import { noiseAt, riseOfLog } from './rise.js'
-
-export interface Prediction {
-  readonly logPerplexity: number
-  /** Of log-perplexity; that of the normal distribution with the same 90 % interval. */
-  readonly standardDeviation: number
-  /** 90 % interval of the log-perplexity that would be measured. */
-  readonly low: number
-  readonly high: number
-}
+import { riseOfLog } from './rise.js'
 
 export interface PredictorSummary {
   /** Different policies it learnt from. */
@@ -26,13 +17,21 @@ export interface PredictorSummary {
   readonly noise: number
 }
 
+/** Plain data; `format` says which kind of predictor wrote it. */
+export interface PredictorJson {
+  readonly format: string
+}
+
+/** What every kind of predictor is once it is trained. */
 export interface Predictor {
   readonly summary: PredictorSummary
+  /** Multiplications that a score takes, where they are so many that an agent must ask less; left out: few. */
+  readonly scoreMultiplications?: number
   /** @throws EspalierError POLICY_LAYER_COUNT, POLICY_UNIT_OUT_OF_RANGE */
   predict(kept: KeptUnits): Prediction
   /** The predicted log-perplexity alone, from tables; does not check `kept`. */
   createScorer(): (kept: ArrayLike<number>) => number
-  /** Plain data for JSON, read back by `predictorFromJSON` without loss. */
+  /** Plain data for JSON, read back without loss by the `...FromJSON` of the kind that wrote it. */
   toJSON(): PredictorJson
   /** ONNX model: `kept` int64 [N, modules] -> `logPerplexity`, `low`, `high` float [N]. */
   toOnnx(): Uint8Array
@@ -58,12 +57,7 @@ function predict(state: PredictorState, tables: DamageTables, kept: KeptUnits): 
   const parts = lookUp(tables, kept, createContributions(modules))
   const curve = evaluateLink(state.scale.kinds, state.parameters, parts, jacobian)
   const logRise = curve + valueOfForest(state.forest, kept)
-  const noise = noiseAt(state.noise, riseOfLog(logRise))
-  const reach = state.intervalScale * Math.sqrt(laplaceVariance(state.covarianceRoot, jacobian) + noise ** 2)
-  const [low, logPerplexity, high] = [logRise - reach, logRise, logRise + reach].map(
-    (value) => state.denseLogPerplexity + riseOfLog(value),
-  ) as [number, number, number]
-  return { logPerplexity, standardDeviation: (high - low) / (2 * NORMAL_90), low, high }
+  return predictionOf(state, logRise, laplaceVariance(state.covarianceRoot, jacobian))
 }
 
 function lookUp(tables: DamageTables, kept: ArrayLike<number>, parts: Contributions): Contributions {

@@ -1,4 +1,5 @@
 import type { RandomGenerator } from '@espalier/pruning'
+import { assignFolds } from './assign-folds.js'
 import { type Curve, createContributions, evaluateCurve, parameterCount } from './curve-model.js'
 import { type CurveFit, type CurvePrior, laplaceVariance, refitCurve, type Samples } from './fit-curve.js'
 import { intervalScaleOf } from './interval-scale.js'
@@ -15,11 +16,6 @@ export interface CrossValidation {
 
 const MAX_TREES = 64
 const TREE_STEP = 8
-
-/** Folds; more of them while each evaluation matters to the fit. */
-const MANY_FOLDS = 10
-const FEW_FOLDS = 5
-const FEW_FOLDS_FROM = 100
 
 /** One held-out evaluation. */
 interface HeldOut {
@@ -48,14 +44,6 @@ export function crossValidate(
   const choice = chooseTrees(results)
   const scores = results.map(({ errors, deviation }) => Math.abs(errors[choice] ?? 0) / deviation)
   return { trees: choice * TREE_STEP, intervalScale: intervalScaleOf(scores) }
-}
-
-/** Neighbours in order share a fold: policies of one round resemble each other and would give each other away. */
-function assignFolds(indices: readonly number[]): (readonly number[])[] {
-  const count = Math.min(indices.length, indices.length < FEW_FOLDS_FROM ? MANY_FOLDS : FEW_FOLDS)
-  if (count < 2) return []
-  const start = (fold: number) => Math.round((fold * indices.length) / count)
-  return Array.from({ length: count }, (_, fold) => indices.slice(start(fold), start(fold + 1)))
 }
 
 function holdOut(

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { createPrunableModel, createRandomGenerator, rankUnits } from '@espalier/pruning'
-import type { TrainingEvaluation } from './train-predictor.js'
+import type { TrainingEvaluation } from './training-set.js'
 
 interface EvaluationsFile {
   readonly importance: readonly (readonly number[])[]

@@ -5,6 +5,7 @@ import { describe, expect, it } from '@jest/globals'
 import type { Predictor } from './create-predictor.js'
 import { drawDemoEvaluations } from './demo-evaluations.test-support.js'
 import { trainPredictor } from './train-predictor.js'
+import { trainLinearPredictor, trainSparsityPredictor } from './train-ridge-predictor.js'
 
 type Outputs = Record<string, { type: string; dims: number[]; data: Float32Array }>
 
@@ -20,31 +21,35 @@ async function scoreInOnnxRuntime(predictor: Predictor, policies: readonly (read
 }
 
 describe('the predictor as ONNX', () => {
-  it.each([{ size: 3 }, { size: 17 }, { size: 60 }, { size: 240 }])(
-    'says in ONNX Runtime what it says here, from $size evaluations',
-    async ({ size }) => {
-      const { options, heldOut } = drawDemoEvaluations(240, 1)
-      const predictor = trainPredictor({ ...options, evaluations: options.evaluations.slice(0, size) })
-      if (size === 240) expect(predictor.summary.residualTrees).toBeGreaterThan(0)
-      const { modules } = options.model
-      const random = createRandomGenerator(1, 'onnx')
-      const policies = [
-        modules.map(({ units }) => units),
-        modules.map(() => 0),
-        ...heldOut.map(({ kept }) => kept),
-        ...Array.from({ length: 300 }, () => modules.map(({ units }) => random.integer(units + 1))),
-      ]
-      const outputs = await scoreInOnnxRuntime(predictor, policies)
-      expect(Object.keys(outputs).toSorted()).toEqual(['high', 'logPerplexity', 'low'])
-      for (const { type, dims } of Object.values(outputs)) expect([type, dims]).toEqual(['float32', [policies.length]])
-      policies.forEach((kept, i) => {
-        const expected = predictor.predict(kept)
-        for (const name of ['logPerplexity', 'low', 'high'] as const) {
-          const difference = Math.abs((outputs[name]?.data[i] ?? Number.NaN) - expected[name])
-          // Single precision: 1e-4, relative where rises are far beyond what any model survives.
-          expect(difference).toBeLessThan(1e-4 * Math.max(1, expected[name] / 10))
-        }
-      })
-    },
-  )
+  it.each([
+    { size: 3, kind: 'curve', train: trainPredictor },
+    { size: 17, kind: 'curve', train: trainPredictor },
+    { size: 60, kind: 'curve', train: trainPredictor },
+    { size: 240, kind: 'curve', train: trainPredictor },
+    { size: 60, kind: 'linear', train: trainLinearPredictor },
+    { size: 60, kind: 'sparsity', train: trainSparsityPredictor },
+  ])('says in ONNX Runtime what it says here: $kind, from $size evaluations', async ({ size, train }) => {
+    const { options, heldOut } = drawDemoEvaluations(240, 1)
+    const predictor = train({ ...options, evaluations: options.evaluations.slice(0, size) })
+    if (size === 240) expect(predictor.summary.residualTrees).toBeGreaterThan(0)
+    const { modules } = options.model
+    const random = createRandomGenerator(1, 'onnx')
+    const policies = [
+      modules.map(({ units }) => units),
+      modules.map(() => 0),
+      ...heldOut.map(({ kept }) => kept),
+      ...Array.from({ length: 300 }, () => modules.map(({ units }) => random.integer(units + 1))),
+    ]
+    const outputs = await scoreInOnnxRuntime(predictor, policies)
+    expect(Object.keys(outputs).toSorted()).toEqual(['high', 'logPerplexity', 'low'])
+    for (const { type, dims } of Object.values(outputs)) expect([type, dims]).toEqual(['float32', [policies.length]])
+    policies.forEach((kept, i) => {
+      const expected = predictor.predict(kept)
+      for (const name of ['logPerplexity', 'low', 'high'] as const) {
+        const difference = Math.abs((outputs[name]?.data[i] ?? Number.NaN) - expected[name])
+        // Single precision: 1e-4, relative where rises are far beyond what any model survives.
+        expect(difference).toBeLessThan(1e-4 * Math.max(1, expected[name] / 10))
+      }
+    })
+  })
 })

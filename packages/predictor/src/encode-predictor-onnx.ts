@@ -1,9 +1,10 @@
 import { OnnxGraph } from '@espalier/tensor-files'
+import { addPredictionOutputs } from './add-prediction-outputs.js'
 import { BEND_CENTRE, BEND_WIDTH, parameter, parameterCount } from './curve-model.js'
 import type { DamageTables } from './damage-tables.js'
 import type { PredictorState } from './predictor-state.js'
 import type { Forest } from './regression-trees.js'
-import { MAX_LOG_RISE, RISE_GRAIN, RISE_OFFSET } from './rise.js'
+import { RISE_OFFSET } from './rise.js'
 
 /**
  * The predictor as an ONNX model, opset 17 with ai.onnx.ml 3: `kept` int64 [N, M] -> `logPerplexity`, `low`, `high`
@@ -20,10 +21,7 @@ export function encodePredictorOnnx(state: PredictorState, tables: DamageTables)
   const forest = state.forest.roots.length > 0 ? addForest(graph, state.forest, kept) : null
   const logRise = forest ? graph.add('Add', [link.logRise, forest]) : link.logRise // [N, 1]
   const variance = addVariance(graph, state, tables, { entries, damage, ...link })
-  const reach = addReach(graph, state, logRise, variance)
-  addRiseOutput(graph, state, 'logPerplexity', logRise)
-  addRiseOutput(graph, state, 'low', graph.add('Sub', [logRise, reach]))
-  addRiseOutput(graph, state, 'high', graph.add('Add', [logRise, reach]))
+  addPredictionOutputs(graph, state, logRise, variance)
   return graph.encodeModel({ opset: 17, domains: { 'ai.onnx.ml': 3 }, producer: 'espalier', irVersion: 8 })
 }
 
@@ -104,27 +102,6 @@ function transposeRoot(root: Float32Array, count: number) {
     for (let k = 0; k <= row; k++) transposed[k * count + row] = root[row * count + k] ?? 0
   }
   return { bias: transposed.slice(0, count), matrix: transposed.slice(count) }
-}
-
-/** Half the width of the 90 % interval of t, [N, 1]: scale * sqrt(variance + noise^2 + grain(D)^2). */
-function addReach(graph: OnnxGraph, state: PredictorState, logRise: string, variance: string): string {
-  const offset = graph.float(RISE_OFFSET)
-  const rise = graph.add('Max', [addExponential(graph, logRise), offset]) // max(D, 0) + 0.01
-  const grain = graph.add('Div', [graph.float(RISE_GRAIN), rise])
-  const noise = graph.add('Add', [graph.add('Mul', [grain, grain]), graph.float(state.noise ** 2)])
-  const deviation = graph.add('Sqrt', [graph.add('Add', [variance, noise])])
-  return graph.add('Mul', [deviation, graph.float(state.intervalScale)])
-}
-
-/** D + 0.01. */
-function addExponential(graph: OnnxGraph, logRise: string): string {
-  return graph.add('Exp', [graph.add('Min', [logRise, graph.float(MAX_LOG_RISE)])])
-}
-
-function addRiseOutput(graph: OnnxGraph, state: PredictorState, name: string, logRise: string): void {
-  const base = graph.float(state.denseLogPerplexity - RISE_OFFSET)
-  const value = graph.add('Add', [addExponential(graph, logRise), base])
-  graph.addOutput(graph.add('Reshape', [value, graph.int64([-1])]), 'float', ['N'], name)
 }
 
 /** Sum of the residual trees, [N, 1]. */

@@ -73,7 +73,7 @@ export function createCoordinates(scale: ModuleScale, probes: readonly ProbePoin
 }
 
 /** Refuses counts that the model does not have. */
-export function checkKept(scale: ModuleScale, kept: KeptUnits): void {
+export function checkKept(scale: Pick<ModuleScale, 'units'>, kept: KeptUnits): void {
   if (kept.length !== scale.units.length) {
     const message = `A policy of ${kept.length} modules was given to a predictor of ${scale.units.length} modules`
     throw new EspalierError('POLICY_LAYER_COUNT', message, { modules: kept.length, expected: scale.units.length })

@@ -45,9 +45,9 @@ const predictorJsonSchema = z.strictObject({
   }),
   intervalScale: finite,
 })
-export type PredictorJson = z.infer<typeof predictorJsonSchema>
+type CurvePredictorJson = z.infer<typeof predictorJsonSchema>
 
-export function encodePredictorState(state: PredictorState): PredictorJson {
+export function encodePredictorState(state: PredictorState): CurvePredictorJson {
   const { scale, forest } = state
   return {
     format: 'espalier-predictor/1',

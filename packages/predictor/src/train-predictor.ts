@@ -1,20 +1,13 @@
-import { EspalierError, type EvaluationPurpose, type KeptUnits } from '@espalier/contracts'
 import { createRandomGenerator, type PrunableModel, type UnitRanking } from '@espalier/pruning'
 import { createPredictor, type Predictor } from './create-predictor.js'
 import { crossValidate, curveResiduals } from './cross-validation.js'
 import type { Curve } from './curve-model.js'
 import { createCurvePrior, fitCurve, type Samples } from './fit-curve.js'
 import { locateProbes, type Observation } from './locate-probes.js'
-import { checkKept, createCoordinates, type ModuleScale } from './module-coordinates.js'
+import { createCoordinates, type ModuleScale } from './module-coordinates.js'
 import { growForest } from './regression-trees.js'
 import { logOfRise } from './rise.js'
-
-/** A real measurement the predictor may learn from. */
-export interface TrainingEvaluation {
-  readonly purpose: EvaluationPurpose
-  readonly kept: KeptUnits
-  readonly logPerplexity: number
-}
+import { createTrainingSet, type TrainingEvaluation } from './training-set.js'
 
 export interface TrainPredictorOptions {
   readonly model: PrunableModel
@@ -38,8 +31,7 @@ export interface TrainPredictorOptions {
  */
 export function trainPredictor({ model, rankings, evaluations, seed }: TrainPredictorOptions): Predictor {
   const scale = createModuleScale(model, rankings)
-  const distinct = mergeRepeats(scale, evaluations)
-  const dense = denseLogPerplexityOf(scale, distinct)
+  const { evaluations: distinct, denseLogPerplexity: dense, free } = createTrainingSet(scale.units, evaluations)
   const observations = distinct.map(
     ({ kept, purpose, logPerplexity }): Observation => ({
       kept,
@@ -53,7 +45,6 @@ export function trainPredictor({ model, rankings, evaluations, seed }: TrainPred
   const samples = createSamples(observations)
   const fit = fitCurve(curve, prior, samples)
   const randomOf = (...path: (string | number)[]) => createRandomGenerator(seed, 'predictor', ...path)
-  const free = [...observations.keys()].filter((i) => distinct[i]?.purpose !== 'dense' && !observations[i]?.isProbe)
   const { trees, intervalScale } = crossValidate(curve, prior, samples, free, fit, randomOf)
   return createPredictor({
     scale,
@@ -74,36 +65,6 @@ function createModuleScale(model: PrunableModel, rankings: readonly UnitRanking[
     kinds: model.modules.map(({ kind }) => (kind === 'attention' ? 0 : 1)),
     removedShare: rankings.map(({ removedShare }) => Float32Array.from(removedShare)),
   }
-}
-
-/** One evaluation a policy: repeats are averaged, so that no policy is both learnt from and held out. */
-function mergeRepeats(scale: ModuleScale, evaluations: readonly TrainingEvaluation[]): TrainingEvaluation[] {
-  const byPolicy = new Map<string, TrainingEvaluation[]>()
-  for (const evaluation of evaluations) {
-    if (evaluation.purpose === 'final' || evaluation.purpose === 'test') continue
-    checkKept(scale, evaluation.kept)
-    if (!Number.isFinite(evaluation.logPerplexity)) {
-      const message = `The predictor was given a log-perplexity of ${evaluation.logPerplexity} (${evaluation.purpose})`
-      throw new EspalierError('EVALUATION_NOT_FINITE', message, { kept: evaluation.kept })
-    }
-    const key = evaluation.kept.join(' ')
-    byPolicy.set(key, [...(byPolicy.get(key) ?? []), evaluation])
-  }
-  return [...byPolicy.values()].flatMap((repeats) => {
-    const first = repeats[0]
-    const total = repeats.reduce((sum, { logPerplexity }) => sum + logPerplexity, 0)
-    const purpose = repeats.find((repeat) => repeat.purpose === 'probe')?.purpose ?? first?.purpose
-    return first && purpose ? [{ ...first, purpose, logPerplexity: total / repeats.length }] : []
-  })
-}
-
-/** Measured, or else the best that was measured. */
-function denseLogPerplexityOf(scale: ModuleScale, evaluations: readonly TrainingEvaluation[]): number {
-  if (evaluations.length === 0) {
-    throw new EspalierError('REQUEST_INVALID', 'A predictor cannot be trained on 0 evaluations; it needs at least 1')
-  }
-  const dense = evaluations.find(({ kept }) => kept.every((count, module) => count === scale.units[module]))
-  return dense?.logPerplexity ?? Math.min(...evaluations.map(({ logPerplexity }) => logPerplexity))
 }
 
 function createSamples(observations: readonly Observation[]): Samples {

@@ -19,3 +19,8 @@ export function parseTargets(text: string): number[] {
     throw new InvalidArgumentError(`"${part}" is not a sparsity: a number above 0 and below 1, e.g. 0.35.`)
   })
 }
+
+/** `30,60,120` -> the numbers; each a whole number of 1 or more. */
+export function parseCounts(text: string): number[] {
+  return text.split(',').map((part) => integerFrom(1)(part.trim()))
+}

@@ -8,6 +8,8 @@ import {
   EspalierError,
   type ImportanceMetric,
   importanceMetrics,
+  type PredictorKind,
+  predictorKinds,
   type Split,
   searchDefaults,
   splits,
@@ -31,6 +33,7 @@ export interface SearchOptions {
   readonly metric: ImportanceMetric
   readonly compensation: Compensation
   readonly agent: AgentKind
+  readonly predictor: PredictorKind
   readonly name?: string
 }
 
@@ -66,6 +69,11 @@ export function addSearchOptions(command: Command): Command {
         .default(defaults.compensation),
     )
     .addOption(new Option('--agent <kind>', 'what proposes policies').choices(agentKinds).default(defaults.agent))
+    .addOption(
+      new Option('--predictor <kind>', 'what learns from the evaluations')
+        .choices(predictorKinds)
+        .default(defaults.predictor),
+    )
     .option('--name <text>', 'name of the search in lists')
 }
 
@@ -86,6 +94,7 @@ export async function createSearchBody(
     budget: options.budget,
     seed: options.seed,
     agent: options.agent,
+    predictor: options.predictor,
     metric: options.metric,
     compensation: options.compensation,
     windowLength: options.window,

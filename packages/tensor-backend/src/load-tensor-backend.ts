@@ -3,6 +3,10 @@ import { dirname } from 'node:path'
 import type * as TensorFlow from '@tensorflow/tfjs-core'
 
 export type Tensors = typeof TensorFlow
+export type Tensor = TensorFlow.Tensor
+export type Tensor4D = TensorFlow.Tensor4D
+export type Rank4 = TensorFlow.Rank.R4
+export type Variable = TensorFlow.Variable
 
 export interface TensorBackend {
   readonly tf: Tensors

@@ -1,0 +1,7 @@
+export {
+  type ComparedPredictor,
+  comparedPredictors,
+  comparePredictors,
+  type PredictorResult,
+  SPARSITY_BINS,
+} from './compare-predictors.js'

@@ -1,0 +1,1 @@
+export { anyPredictorFromJSON, type PredictorTrainer, predictorTrainers } from './predictor-kinds.js'

@@ -18,6 +18,8 @@ export const gemma3: ArchitectureDescription = {
   readTraits: (config) => ({
     ...readGemmaTraits(config, config.sliding_window_pattern ?? defaultPeriod),
     rope: readRope(config),
+    // transformers reads `attn_logit_softcapping` of Gemma 3 and does not use it.
+    attentionSoftcap: null,
   }),
 }
 

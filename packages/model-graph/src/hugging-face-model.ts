@@ -63,7 +63,7 @@ export interface RotaryEmbedding {
 }
 
 /** In what attention of one layer may differ from that of another. */
-export interface LayerAttention {
+interface LayerAttention {
   /** How many tokens a position sees, its own included; null: all up to its own. */
   readonly window: number | null
   /** The same object where two layers have the same. */

@@ -16,7 +16,7 @@ export interface PlannedTensor {
  * a channel is a row of gate and up (and of their biases) and a column of down. Biases of o and down stay: they do
  * not depend on what is removed.
  */
-export function planSelections(model: HuggingFaceModel, keptIndices: KeptIndices): ReadonlyMap<string, Selection> {
+function planSelections(model: HuggingFaceModel, keptIndices: KeptIndices): ReadonlyMap<string, Selection> {
   const selections = new Map<string, Selection>()
   for (const module of createPrunableModel(model.shape).modules) {
     const layer = model.layers[module.layer]

@@ -23,7 +23,7 @@ export interface ArchitectureTraits {
   readonly embeddingScale: number
 }
 
-export type Activation = 'silu' | 'gelu_pytorch_tanh'
+type Activation = 'silu' | 'gelu_pytorch_tanh'
 
 /**
  * A supported architecture: a decoder with RMS norms before attention and before a gated feed-forward block, rotary

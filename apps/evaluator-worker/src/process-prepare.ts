@@ -67,8 +67,7 @@ async function storeIds(context: EvaluatorContext, text: TokenisedText) {
 
 /** The session would refuse it too, but here it is refused before any work is done. */
 function checkWindow({ model, settings }: Lease<'prepare'>): void {
-  const { maxPositions, slidingWindow } = model.shape
-  const longest = Math.min(maxPositions, slidingWindow ?? maxPositions)
+  const longest = model.shape.maxPositions
   if (settings.windowLength <= longest) return
   throw new EspalierError(
     'MODEL_WINDOW_TOO_LONG',

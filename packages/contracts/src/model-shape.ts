@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-export const architectures = ['llama', 'mistral', 'qwen2', 'qwen3'] as const
+export const architectures = ['llama', 'mistral', 'qwen2', 'qwen3', 'phi3', 'gemma2', 'gemma3_text'] as const
 export type Architecture = (typeof architectures)[number]
 
 const count = z.int().positive()
@@ -16,7 +16,7 @@ export const modelShapeSchema = z.object({
   ffnChannels: count,
   vocabularySize: count,
   maxPositions: count,
-  /** Longest distance attention sees, in tokens; null: no limit. */
+  /** How many tokens attention sees in the layers where it sees least, its own included; null: no limit. */
   slidingWindow: count.nullable(),
   tiedEmbeddings: z.boolean(),
   /** Whether `config.json` of this architecture can say that o_proj / down_proj have biases. */

@@ -9,18 +9,17 @@ import type { CalibrationRecord, WindowedTokens } from './evaluator.js'
  */
 export function checkWindows(
   { ids, windowLength, windows }: WindowedTokens,
-  shape: Pick<ModelShape, 'maxPositions' | 'slidingWindow' | 'vocabularySize'>,
+  shape: Pick<ModelShape, 'maxPositions' | 'vocabularySize'>,
 ): void {
   checkCount('windowLength', windowLength, 2)
   checkCount('windows', windows, 1)
-  const refuseLength = (allowed: number, why: string) =>
-    new EspalierError('MODEL_WINDOW_TOO_LONG', `Windows of ${windowLength} tokens: ${why} ${allowed} at most`, {
-      windowLength,
-      allowed,
-    })
-  if (windowLength > shape.maxPositions) throw refuseLength(shape.maxPositions, 'max_position_embeddings allows')
-  if (shape.slidingWindow !== null && windowLength > shape.slidingWindow) {
-    throw refuseLength(shape.slidingWindow, "the model's attention slides, and measuring it as full attention allows")
+  const allowed = shape.maxPositions
+  if (windowLength > allowed) {
+    throw new EspalierError(
+      'MODEL_WINDOW_TOO_LONG',
+      `Windows of ${windowLength} tokens: max_position_embeddings allows ${allowed} at most`,
+      { windowLength, allowed },
+    )
   }
   const needed = windows * windowLength
   if (ids.length < needed) {

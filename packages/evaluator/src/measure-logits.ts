@@ -25,7 +25,7 @@ export async function measureLogits(
 async function measureSession(session: InferenceSession, tokens: WindowedTokens, control: CallControl) {
   const { ids, windowLength } = tokens
   const unlimited = Number.POSITIVE_INFINITY
-  checkWindows(tokens, { maxPositions: unlimited, slidingWindow: null, vocabularySize: unlimited })
+  checkWindows(tokens, { maxPositions: unlimited, vocabularySize: unlimited })
   const nll: number[] = []
   // One window a run: its logits alone may take hundreds of megabytes.
   await runWindows(tokens, 1, control, async (batch, window) => {

@@ -43,11 +43,15 @@ export function buildCalibrationGraph(
   for (const layer of model.layers) {
     const heads = addAttention(graph, context, layer, addNorm(graph, context, residual, layer.inputNorm), null)
     attention.push(addInputStatistics(graph, heads))
-    residual = addToResidual(graph, context, residual, heads, layer.o, layer.oBias)
-    const normed = addNorm(graph, context, residual, layer.postAttentionNorm)
+    residual = addToResidual(graph, context, residual, heads, [layer.o, layer.oBias, layer.attentionOutputNorm])
+    const normed = addNorm(graph, context, residual, layer.feedForwardNorm)
     const channels = addFeedForward(graph, context, layer, normed, null)
     ffn.push(addInputStatistics(graph, channels))
-    residual = addToResidual(graph, context, residual, channels, layer.down, layer.downBias)
+    residual = addToResidual(graph, context, residual, channels, [
+      layer.down,
+      layer.downBias,
+      layer.feedForwardOutputNorm,
+    ])
   }
   const { layers, queryHeads, headDim, ffnChannels } = model.shape
   const declare = (rows: string[], width: number, name: string) =>
@@ -85,14 +89,18 @@ function addInputStatistics(graph: OnnxGraph, value: string): InputStatistics {
   return { sum: total(double), squareSum: total(graph.add('Mul', [double, double])) }
 }
 
+type OutputTensors = readonly [weight: TensorLocation, bias: TensorLocation | null, norm: TensorLocation | null]
+
 function addToResidual(
   graph: OnnxGraph,
-  { operators, weights }: DecoderContext,
+  context: DecoderContext,
   residual: string,
   inner: string,
-  weight: TensorLocation,
-  bias: TensorLocation | null,
+  [weight, bias, norm]: OutputTensors,
 ): string {
-  const sum = graph.add('Add', [residual, operators.project(graph, inner, weights.float(graph, weight))])
-  return bias === null ? sum : graph.add('Add', [sum, weights.float(graph, bias)])
+  const { operators, weights } = context
+  const product = operators.project(graph, inner, weights.float(graph, weight))
+  const addBias = (value: string) => (bias === null ? value : graph.add('Add', [value, weights.float(graph, bias)]))
+  if (norm === null) return addBias(graph.add('Add', [residual, product]))
+  return graph.add('Add', [residual, addNorm(graph, context, addBias(product), norm)])
 }

@@ -7,9 +7,10 @@ import {
   addNorm,
   type DecoderContext,
 } from './build-decoder.js'
+import { addSoftcap } from './build-operators.js'
 import { standardOperators } from './build-standard-operators.js'
 import type { LocateWeight } from './build-weights.js'
-import type { HuggingFaceModel, TensorLocation } from './hugging-face-model.js'
+import type { HuggingFaceModel, LayerTensors, TensorLocation } from './hugging-face-model.js'
 
 /** Operators and file version of 2022: everything that runs ONNX today reads them. */
 const compactModelOptions = { opset: 17, irVersion: 8, producer: 'espalier' } as const
@@ -30,45 +31,74 @@ export interface CompactGraphOptions {
 export function buildCompactGraph(model: HuggingFaceModel, options: CompactGraphOptions): Uint8Array {
   const graph = new OnnxGraph('pruned')
   const context = addDecoderContext(graph, model, standardOperators, options.locate)
-  const isKept = (module: number) => (options.kept[module] ?? 0) > 0
   let residual = addEmbedding(graph, context)
   model.layers.forEach((layer, index) => {
-    const [attention, ffn] = [2 * index, 2 * index + 1]
-    if (isKept(attention)) {
-      const heads = addAttention(graph, context, layer, addNorm(graph, context, residual, layer.inputNorm), null)
-      residual = addProjected(graph, context, residual, heads, layer.o)
-    }
-    residual = addBiases(graph, context, residual, [layer.oBias, options.compensation[attention] ?? null])
-    if (isKept(ffn)) {
-      const normed = addNorm(graph, context, residual, layer.postAttentionNorm)
-      const channels = addFeedForward(graph, context, layer, normed, null)
-      residual = addProjected(graph, context, residual, channels, layer.down)
-    }
-    residual = addBiases(graph, context, residual, [layer.downBias, options.compensation[ffn] ?? null])
+    describeModules(layer).forEach((tensors, kind) => {
+      const module = 2 * index + kind
+      const isKept = (options.kept[module] ?? 0) > 0
+      const output = isKept ? addModule(graph, context, layer, tensors, residual) : null
+      const biases = [tensors.bias, options.compensation[module] ?? null]
+      residual = addToResidual(graph, context, residual, output, biases, tensors.outputNorm)
+    })
   })
-  const normed = addNorm(graph, context, residual, model.finalNorm)
-  const logits = standardOperators.project(graph, normed, context.weights.float(graph, model.outputHead))
+  const logits = addLogits(graph, context, addNorm(graph, context, residual, model.finalNorm))
   graph.addOutput(logits, 'float', ['batch', 'sequence', model.shape.vocabularySize], 'logits')
   return graph.encodeModel(compactModelOptions)
 }
 
-function addProjected(
-  graph: OnnxGraph,
-  { weights }: DecoderContext,
-  residual: string,
-  inner: string,
-  weight: TensorLocation,
-): string {
-  return graph.add('Add', [residual, standardOperators.project(graph, inner, weights.float(graph, weight))])
+interface ModuleTensors {
+  readonly norm: TensorLocation
+  readonly output: TensorLocation
+  readonly bias: TensorLocation | null
+  readonly outputNorm: TensorLocation | null
+  readonly addInner: typeof addAttention
 }
 
-function addBiases(
+function describeModules(layer: LayerTensors): readonly ModuleTensors[] {
+  const { inputNorm, o, oBias, attentionOutputNorm, feedForwardNorm, down, downBias, feedForwardOutputNorm } = layer
+  return [
+    { norm: inputNorm, output: o, bias: oBias, outputNorm: attentionOutputNorm, addInner: addAttention },
+    {
+      norm: feedForwardNorm,
+      output: down,
+      bias: downBias,
+      outputNorm: feedForwardOutputNorm,
+      addInner: addFeedForward,
+    },
+  ]
+}
+
+/** The output of a module without its biases, [B, T, hidden]. */
+function addModule(
   graph: OnnxGraph,
-  { weights }: DecoderContext,
+  context: DecoderContext,
+  layer: LayerTensors,
+  { norm, output, addInner }: ModuleTensors,
   residual: string,
-  biases: readonly (TensorLocation | null)[],
 ): string {
-  return biases
-    .filter((bias) => bias !== null)
-    .reduce((sum, bias) => graph.add('Add', [sum, weights.float(graph, bias)]), residual)
+  const inner = addInner(graph, context, layer, addNorm(graph, context, residual, norm), null)
+  return standardOperators.project(graph, inner, context.weights.float(graph, output))
+}
+
+/** residual + output + biases, or residual + norm(output + biases), where the norm of nothing is nothing. */
+function addToResidual(
+  graph: OnnxGraph,
+  context: DecoderContext,
+  residual: string,
+  output: string | null,
+  biases: readonly (TensorLocation | null)[],
+  norm: TensorLocation | null,
+): string {
+  const plus = (sum: string | null, value: string) => (sum === null ? value : graph.add('Add', [sum, value]))
+  const plusBiases = (start: string | null) =>
+    biases.filter((bias) => bias !== null).reduce((sum, bias) => plus(sum, context.weights.float(graph, bias)), start)
+  if (norm === null) return plusBiases(output === null ? residual : plus(residual, output)) ?? residual
+  const sum = plusBiases(output)
+  return sum === null ? residual : plus(residual, addNorm(graph, context, sum, norm))
+}
+
+function addLogits(graph: OnnxGraph, context: DecoderContext, normed: string): string {
+  const { outputHead, config } = context.model
+  const logits = standardOperators.project(graph, normed, context.weights.float(graph, outputHead))
+  return config.logitSoftcap === null ? logits : addSoftcap(graph, logits, config.logitSoftcap)
 }

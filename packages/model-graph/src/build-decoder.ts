@@ -2,14 +2,15 @@ import type { ModelShape } from '@espalier/contracts'
 import type { OnnxGraph } from '@espalier/tensor-files'
 import type { GraphOperators, QueryBlock, SequenceValues } from './build-operators.js'
 import { GraphWeights, type LocateWeight } from './build-weights.js'
-import type { HuggingFaceModel, LayerTensors, TensorLocation } from './hugging-face-model.js'
+import type { HuggingFaceModel, LayerTensors, RotaryEmbedding, TensorLocation } from './hugging-face-model.js'
 
 /** What every layer of a graph reads. */
 export interface DecoderContext {
   readonly model: HuggingFaceModel
   readonly weights: GraphWeights
   readonly operators: GraphOperators
-  readonly sequence: SequenceValues
+  /** What attention of a layer needs of a run. */
+  sequenceOf(layer: LayerTensors): SequenceValues
 }
 
 /** Lowest value of the causal mask: far below any score, and finite so that no arithmetic gives NaN. */
@@ -33,22 +34,43 @@ export function addDecoderContext(
   const ids = graph.addInput('input_ids', 'int64', ['batch', 'sequence'])
   const length = graph.add('Shape', [ids], { start: 1, end: 2 })
   const positions = graph.add('Range', [graph.int64(0), graph.add('Squeeze', [length]), graph.int64(1)])
-  const causalMask = once(() => addCausalMask(graph, positions, positions))
-  const queryBlocks = once(() => addQueryBlocks(graph, positions, length))
-  const sequence = { causalMask, queryBlocks, ...addRotation(graph, model, positions) }
-  return { model, operators, sequence, weights: new GraphWeights(graph, locate) }
+  const sequences = addSequences(graph, model, positions, length)
+  const sequenceOf = (layer: LayerTensors) => {
+    const sequence = sequences[model.layers.indexOf(layer)]
+    if (sequence === undefined) throw new RangeError('The layer is of another model')
+    return sequence
+  }
+  return { model, operators, sequenceOf, weights: new GraphWeights(graph, locate) }
 }
 
-/** Adds nodes at the first call; a graph without a user of the mask has no mask. */
-function once<T>(add: () => T): () => T {
-  let added: { readonly value: T } | null = null
-  return () => {
-    added ??= { value: add() }
-    return added.value
+/** One a layer; what two layers have in common is added once. */
+function addSequences(graph: OnnxGraph, model: HuggingFaceModel, positions: string, length: string): SequenceValues[] {
+  const rotation = oncePerKey((rope: RotaryEmbedding) => addRotation(graph, rope, positions))
+  const mask = oncePerKey((window: number | null) => addCausalMask(graph, positions, positions, window))
+  const blocks = oncePerKey((window: number | null) => addQueryBlocks(graph, positions, length, window))
+  return model.config.attention.map(({ window, rope }) => ({
+    causalMask: () => mask(window),
+    queryBlocks: () => blocks(window),
+    ...rotation(rope),
+  }))
+}
+
+/** Adds nodes at the first call with a key; a graph without a user of the mask has no mask. */
+function oncePerKey<K, T>(add: (key: K) => T): (key: K) => T {
+  const added = new Map<K, T>()
+  return (key) => {
+    const known = added.get(key) ?? add(key)
+    added.set(key, known)
+    return known
   }
 }
 
-function addQueryBlocks(graph: OnnxGraph, positions: string, length: string): readonly QueryBlock[] {
+function addQueryBlocks(
+  graph: OnnxGraph,
+  positions: string,
+  length: string,
+  window: number | null,
+): readonly QueryBlock[] {
   const blockCount = graph.int64([queryBlockCount])
   // Rounded up, so that what is empty when T is small are the last blocks: they still have keys, but no queries.
   const size = graph.add('Div', [graph.add('Add', [length, graph.int64([queryBlockCount - 1])]), blockCount])
@@ -57,18 +79,21 @@ function addQueryBlocks(graph: OnnxGraph, positions: string, length: string): re
   )
   return edges.slice(1).map((to, index) => {
     const from = edges[index] ?? to
+    const firstKey = window === null ? null : addFirstKey(graph, from, window)
     const queries = graph.add('Slice', [positions, from, to])
-    const keys = graph.add('Slice', [positions, graph.int64([0]), to])
-    return { from, to, mask: addCausalMask(graph, queries, keys) }
+    const seen = graph.add('Slice', [positions, firstKey ?? graph.int64([0]), to])
+    const keys = firstKey === null ? to : graph.add('Sub', [to, firstKey])
+    return { from, to, firstKey, keys, mask: addCausalMask(graph, queries, seen, window) }
   })
 }
 
+/** The first position that position `from` sees, or the one before it: a block without queries still has a key. */
+function addFirstKey(graph: OnnxGraph, from: string, window: number): string {
+  return graph.add('Max', [graph.add('Sub', [from, graph.int64([window])]), graph.int64([0])])
+}
+
 /** Cosine and sine [T, D / 2] of position x inverse frequency, in float as transformers computes them. */
-function addRotation(
-  graph: OnnxGraph,
-  { config: { rope } }: HuggingFaceModel,
-  positions: string,
-): { cosine: string; sine: string } {
+function addRotation(graph: OnnxGraph, rope: RotaryEmbedding, positions: string): { cosine: string; sine: string } {
   const column = graph.add('Cast', [graph.add('Unsqueeze', [positions, graph.int64([1])])], { to: { type: 'float' } })
   const angles = graph.add('Mul', [column, graph.float(Float32Array.from(rope.inverseFrequencies))])
   const scaled = (value: string) =>
@@ -76,20 +101,36 @@ function addRotation(
   return { cosine: scaled(graph.add('Cos', [angles])), sine: scaled(graph.add('Sin', [angles])) }
 }
 
-function addCausalMask(graph: OnnxGraph, queries: string, keys: string): string {
+/** [queries, keys]: 0 where a query may look, that is at q - window < k <= q. */
+function addCausalMask(graph: OnnxGraph, queries: string, keys: string, window: number | null): string {
   const from = graph.add('Unsqueeze', [queries, graph.int64([1])])
   const to = graph.add('Unsqueeze', [keys, graph.int64([0])])
-  return graph.add('Where', [graph.add('Greater', [to, from]), graph.float(masked), graph.float(0)])
+  const later = graph.add('Greater', [to, from])
+  const hidden = window === null ? later : graph.add('Or', [later, addTooEarly(graph, from, to, window)])
+  return graph.add('Where', [hidden, graph.float(masked), graph.float(0)])
+}
+
+function addTooEarly(graph: OnnxGraph, from: string, to: string, window: number): string {
+  return graph.add('LessOrEqual', [to, graph.add('Sub', [from, graph.int64(window)])])
 }
 
 /** The embedded tokens, [B, T, hidden]. */
 export function addEmbedding(graph: OnnxGraph, { model, weights }: DecoderContext): string {
-  return weights.gathered(graph, model.embedding, model.embedding.shape, 0, 'input_ids')
+  const embedded = weights.gathered(graph, model.embedding, model.embedding.shape, 0, 'input_ids')
+  const { embeddingScale } = model.config
+  return embeddingScale === 1 ? embedded : graph.add('Mul', [embedded, graph.float(embeddingScale)])
 }
 
 export function addNorm(graph: OnnxGraph, context: DecoderContext, value: string, weight: TensorLocation): string {
-  const { model, operators, weights } = context
-  return operators.norm(graph, value, weights.float(graph, weight), model.config.rmsNormEpsilon)
+  const { model, operators } = context
+  return operators.norm(graph, value, addNormFactor(graph, context, weight), model.config.rmsNormEpsilon)
+}
+
+/** What a norm multiplies by: its weight, or 1 + its weight. */
+export function addNormFactor(graph: OnnxGraph, { model, weights }: DecoderContext, weight: TensorLocation): string {
+  const stored = weights.float(graph, weight)
+  const { normOffset } = model.config
+  return normOffset === 0 ? stored : graph.add('Add', [stored, graph.float(normOffset)])
 }
 
 /**
@@ -103,7 +144,8 @@ export function addAttention(
   normed: string,
   kept: string | null,
 ): string {
-  const { operators, sequence, model } = context
+  const { operators, model } = context
+  const { attentionScale: scale, attentionSoftcap: softcap } = model.config
   const { headDim } = model.shape
   const heads = headsPerGroup(model.shape)
   const project = (weight: TensorLocation, bias: TensorLocation | null, norm: TensorLocation | null, rows: number) => {
@@ -113,10 +155,17 @@ export function addAttention(
   const query = project(layer.q, layer.qBias, layer.qNorm, heads * headDim)
   const key = project(layer.k, layer.kBias, layer.kNorm, headDim)
   const value = project(layer.v, layer.vBias, null, headDim)
-  return operators.attend(graph, sequence, { headsPerGroup: heads, headDim }, query, key, value)
+  return operators.attend(
+    graph,
+    context.sequenceOf(layer),
+    { headsPerGroup: heads, headDim, scale, softcap },
+    query,
+    key,
+    value,
+  )
 }
 
-/** silu(gate) * up of one layer, the input of down_proj, [B, T, C]; `kept` (int64 [C]) as in `addAttention`. */
+/** activation(gate) * up of one layer, the input of down_proj, [B, T, C]; `kept` (int64 [C]) as in `addAttention`. */
 export function addFeedForward(
   graph: OnnxGraph,
   context: DecoderContext,
@@ -127,8 +176,17 @@ export function addFeedForward(
   const project = (weight: TensorLocation, bias: TensorLocation | null) =>
     addUnitProjection(graph, context, normed, { weight, bias, rows: 1, kept })
   const gate = project(layer.gate, layer.gateBias)
-  const silu = graph.add('Mul', [gate, graph.add('Sigmoid', [gate])])
-  return graph.add('Mul', [silu, project(layer.up, layer.upBias)])
+  const activated = addActivation(graph, context, gate)
+  return graph.add('Mul', [activated, project(layer.up, layer.upBias)])
+}
+
+function addActivation(graph: OnnxGraph, { model, operators }: DecoderContext, value: string): string {
+  switch (model.config.activation) {
+    case 'silu':
+      return graph.add('Mul', [value, graph.add('Sigmoid', [value])])
+    case 'gelu_pytorch_tanh':
+      return operators.gelu(graph, value)
+  }
 }
 
 interface UnitProjection {

@@ -5,6 +5,7 @@ import {
   addEmbedding,
   addFeedForward,
   addNorm,
+  addNormFactor,
   type DecoderContext,
   headsPerGroup,
 } from './build-decoder.js'
@@ -83,6 +84,8 @@ interface PrunableModule {
   readonly index: number
   readonly layer: number
   readonly norm: TensorLocation
+  /** Norm of the module's output, bias and compensation included. */
+  readonly outputNorm: TensorLocation | null
   /** o_proj or down_proj. */
   readonly output: TensorLocation
   readonly outputBias: TensorLocation | null
@@ -98,6 +101,7 @@ function describeModules(model: HuggingFaceModel, layer: LayerTensors, index: nu
       index: 2 * index,
       layer: index,
       norm: layer.inputNorm,
+      outputNorm: layer.attentionOutputNorm,
       output: layer.o,
       outputBias: layer.oBias,
       columns: headsPerGroup(model.shape) * model.shape.headDim,
@@ -107,7 +111,8 @@ function describeModules(model: HuggingFaceModel, layer: LayerTensors, index: nu
     {
       index: 2 * index + 1,
       layer: index,
-      norm: layer.postAttentionNorm,
+      norm: layer.feedForwardNorm,
+      outputNorm: layer.feedForwardOutputNorm,
       output: layer.down,
       outputBias: layer.downBias,
       columns: 1,
@@ -120,8 +125,8 @@ function describeModules(model: HuggingFaceModel, layer: LayerTensors, index: nu
 interface ModuleOutput {
   /** [B, T, hidden] */
   readonly value: string
-  /** [hidden] */
-  readonly bias: string
+  /** [hidden]; null: it is in the value. */
+  readonly bias: string | null
 }
 
 /** The module behind an `If` on whether it keeps anything. */
@@ -166,7 +171,8 @@ function addPrunableModule(
     outputs: [value, bias],
     attributes: { then_branch: { graph: present }, else_branch: { graph: absent } },
   })
-  return { value, bias }
+  if (module.outputNorm === null) return { value, bias }
+  return { value: addNorm(graph, context, graph.add('Add', [value, bias]), module.outputNorm), bias: null }
 }
 
 /** The kept input columns of o_proj or down_proj as float, [hidden, kept x columns]. */
@@ -211,7 +217,12 @@ function addResidualNorm(
   graph.addNode({
     operator: 'SkipSimplifiedLayerNormalization',
     domain: contribDomain,
-    inputs: [residual, output.value, context.weights.float(graph, norm), output.bias],
+    inputs: [
+      residual,
+      output.value,
+      addNormFactor(graph, context, norm),
+      ...(output.bias === null ? [] : [output.bias]),
+    ],
     outputs: [normed, '', '', sum],
     attributes: { epsilon: { float: context.model.config.rmsNormEpsilon } },
   })

@@ -1,8 +1,19 @@
 import type { OnnxGraph } from '@espalier/tensor-files'
-import { type AttentionShape, contribDomain, type GraphOperators, type SequenceValues } from './build-operators.js'
+import {
+  type AttentionShape,
+  addSoftcap,
+  contribDomain,
+  type GraphOperators,
+  type SequenceValues,
+} from './build-operators.js'
 
 /** ONNX Runtime's fused operators, and attention that skips what causality forbids. */
-export const fusedOperators: GraphOperators = { norm: addNorm, project: addProjection, attend: addAttention }
+export const fusedOperators: GraphOperators = {
+  norm: addNorm,
+  project: addProjection,
+  gelu: (graph, value) => graph.add('Gelu', [value], { approximate: 'tanh' }),
+  attend: addAttention,
+}
 
 function addNorm(graph: OnnxGraph, value: string, weight: string, epsilon: number): string {
   return graph.add('SimplifiedLayerNormalization', [value, weight], {
@@ -17,15 +28,15 @@ function addProjection(graph: OnnxGraph, value: string, weight: string): string 
 }
 
 /**
- * softmax(Q K^T / sqrt(D)) V in blocks of queries. A block [from, to) sees only the keys before `to`: with n blocks
- * (n + 1) / 2n of all scores are computed, and few exist at a time. On a CPU this takes half the time of
+ * softmax(cap(Q K^T scale)) V in blocks of queries. A block [from, to) sees only the keys before `to`: with n blocks
+ * (n + 1) / 2n of all scores are computed, fewer in a sliding window, and few exist at a time. On a CPU this takes half the time of
  * GroupQueryAttention, which computes all scores. Rows of a block: R = headsPerGroup heads times its queries, so
  * that the number of groups G may vary and a product is one matrix a group.
  */
 function addAttention(
   graph: OnnxGraph,
   sequence: SequenceValues,
-  { headsPerGroup, headDim }: AttentionShape,
+  { headsPerGroup, headDim, scale, softcap }: AttentionShape,
   query: string,
   key: string,
   value: string,
@@ -40,15 +51,15 @@ function addAttention(
   const queries = graph.add('Transpose', [split], { perm: [0, 2, 3, 1, 4] }) // [B, G, R, T, D]
   const keys = splitGroups(graph, rotate(key), headDim) // [B, G, T, D]
   const values = splitGroups(graph, value, headDim) // [B, G, T, D]
-  const blocks = sequence.queryBlocks().map(({ from, to, mask }) => {
-    const start = graph.int64([0])
+  const blocks = sequence.queryBlocks().map(({ from, to, firstKey, keys: keyCount, mask }) => {
+    const start = firstKey ?? graph.int64([0])
     const rows = graph.add('Reshape', [slice(queries, from, to, 3), graph.int64([0, 0, -1, headDim])])
     const seen = slice(keys, start, to, 2)
-    const scale = { transB: 1, alpha: { float: 1 / Math.sqrt(headDim) } }
-    const scores = graph.add('FusedMatMul', [rows, seen], scale, contribDomain) // [B, G, R x block, to]
-    const heads = reshape(scores, [0, 0, headsPerGroup, -1], to) // [B, G, R, block, to]
+    const product = graph.add('FusedMatMul', [rows, seen], { transB: 1, alpha: { float: scale } }, contribDomain)
+    const scores = softcap === null ? product : addSoftcap(graph, product, softcap) // [B, G, R x block, keys]
+    const heads = reshape(scores, [0, 0, headsPerGroup, -1], keyCount) // [B, G, R, block, keys]
     const weights = graph.add('Softmax', [graph.add('Add', [heads, mask])], { axis: -1 })
-    const mixed = graph.add('MatMul', [reshape(weights, [0, 0, -1], to), slice(values, start, to, 2)])
+    const mixed = graph.add('MatMul', [reshape(weights, [0, 0, -1], keyCount), slice(values, start, to, 2)])
     return graph.add('Reshape', [mixed, graph.int64([0, 0, headsPerGroup, -1, headDim])])
   })
   const attended = graph.add('Concat', blocks, { axis: 3 }) // [B, G, R, T, D]

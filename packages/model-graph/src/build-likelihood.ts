@@ -1,14 +1,15 @@
 import type { OnnxGraph } from '@espalier/tensor-files'
 import type { DecoderContext } from './build-decoder.js'
+import { addSoftcap } from './build-operators.js'
 
 /**
- * Adds the output `nll` float [B x (T - 1)]: -log softmax(normed x head^T) at the next token.
+ * Adds the output `nll` float [B x (T - 1)]: -log softmax(cap(normed x head^T)) at the next token.
  *
  * A `Loop` over chunks of at most `maxRows` rows keeps the logits from ever existing all at once. N rows make
  * ceil(N / maxRows) chunks of equal size; the last one repeats the last row and what is repeated is cut off.
  */
 export function addTokenLikelihood(graph: OnnxGraph, context: DecoderContext, normed: string, maxRows: number): void {
-  const { outputHead, shape } = context.model
+  const { outputHead, shape, config } = context.model
   const last = graph.int64([-1])
   const axis = graph.int64([1])
   const predicting = graph.add('Slice', [normed, graph.int64([0]), last, axis])
@@ -28,7 +29,8 @@ export function addTokenLikelihood(graph: OnnxGraph, context: DecoderContext, no
   const start = body.add('Mul', [iteration, chunkRows])
   const indices = body.add('Min', [body.add('Add', [offsets, start]), lastRow])
   const logits = body.add('Gemm', [body.add('Gather', [rows, indices], { axis: 0 }), head], { transB: 1 })
-  const logProbabilities = body.add('LogSoftmax', [logits], { axis: -1 })
+  const capped = config.logitSoftcap === null ? logits : addSoftcap(body, logits, config.logitSoftcap)
+  const logProbabilities = body.add('LogSoftmax', [capped], { axis: -1 })
   const chunkLabels = body.add('Unsqueeze', [body.add('Gather', [labels, indices], { axis: 0 }), axis])
   const picked = body.add('GatherElements', [logProbabilities, chunkLabels], { axis: 1 })
   body.addOutput(condition, 'bool', [], body.createName('condition'))

@@ -3,31 +3,39 @@ import type { OnnxGraph } from '@espalier/tensor-files'
 /** Operators beyond the standard that ONNX Runtime carries. */
 export const contribDomain = 'com.microsoft'
 
-/** Heads of one attention call. G key-value groups, D = headDim. */
+/** Heads and scores of one attention call. G key-value groups, D = headDim. */
 export interface AttentionShape {
   /** Query heads that share one key-value head. */
   readonly headsPerGroup: number
   readonly headDim: number
+  /** Factor on the product of queries and keys. */
+  readonly scale: number
+  /** c of c tanh(score / c); null: scores stay as they are. */
+  readonly softcap: number | null
 }
 
-/** Positions [from, to) of a window, which see the positions before `to`. */
+/** Positions [from, to) of a run, which see positions before `to`. */
 export interface QueryBlock {
   /** [1] int64 */
   readonly from: string
   /** [1] int64 */
   readonly to: string
-  /** [to - from, to] float: 0 where a position may look, very negative where not. */
+  /** [1] int64, the first position that they may see; null: 0. */
+  readonly firstKey: string | null
+  /** [1] int64, to - firstKey */
+  readonly keys: string
+  /** [to - from, keys] float: 0 where a position may look, very negative where not. */
   readonly mask: string
 }
 
-/** Values of a run that attention needs, for windows of T tokens. */
+/** Values of a run that attention of a layer needs, for runs of T tokens. */
 export interface SequenceValues {
   /** [T, D / 2] float, and the sine. */
   readonly cosine: string
   readonly sine: string
   /** [T, T] float: 0 where a position may look, very negative where not. */
   readonly causalMask: () => string
-  /** Blocks of about equal size that cover the window in order; some are empty when T is small. */
+  /** Blocks of about equal size that cover the run in order; some are empty when T is small. */
   readonly queryBlocks: () => readonly QueryBlock[]
 }
 
@@ -37,6 +45,8 @@ export interface GraphOperators {
   norm(graph: OnnxGraph, value: string, weight: string, epsilon: number): string
   /** [.., inputs] x [outputs, inputs]^T -> [.., outputs] */
   project(graph: OnnxGraph, value: string, weight: string): string
+  /** x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) */
+  gelu(graph: OnnxGraph, value: string): string
   /**
    * Rotates queries and keys and attends causally.
    * query [B, T, G x headsPerGroup x D], key and value [B, T, G x D] -> [B, T, G x headsPerGroup x D]
@@ -49,4 +59,10 @@ export interface GraphOperators {
     key: string,
     value: string,
   ): string
+}
+
+/** c tanh(value / c) */
+export function addSoftcap(graph: OnnxGraph, value: string, cap: number): string {
+  const ratio = graph.add('Mul', [value, graph.float(1 / cap)])
+  return graph.add('Mul', [graph.add('Tanh', [ratio]), graph.float(cap)])
 }

@@ -1,8 +1,13 @@
 import type { OnnxGraph } from '@espalier/tensor-files'
-import type { AttentionShape, GraphOperators, SequenceValues } from './build-operators.js'
+import { type AttentionShape, addSoftcap, type GraphOperators, type SequenceValues } from './build-operators.js'
 
 /** Operators of ONNX itself, opset 17: any runtime has them. */
-export const standardOperators: GraphOperators = { norm: addNorm, project: addProjection, attend: addAttention }
+export const standardOperators: GraphOperators = {
+  norm: addNorm,
+  project: addProjection,
+  gelu: addGelu,
+  attend: addAttention,
+}
 
 /** x / sqrt(mean(x^2) + epsilon) * weight */
 function addNorm(graph: OnnxGraph, value: string, weight: string, epsilon: number): string {
@@ -16,11 +21,19 @@ function addProjection(graph: OnnxGraph, value: string, weight: string): string 
   return graph.add('MatMul', [value, graph.add('Transpose', [weight], { perm: [1, 0] })])
 }
 
-/** softmax(Q K^T / sqrt(D) + mask) V with the query heads of a group as one more batch axis, R = headsPerGroup. */
+function addGelu(graph: OnnxGraph, value: string): string {
+  const times = (left: string, right: string) => graph.add('Mul', [left, right])
+  const cubic = times(graph.float(0.044715), times(times(value, value), value))
+  const scaled = times(graph.float(Math.sqrt(2 / Math.PI)), graph.add('Add', [value, cubic]))
+  const gate = graph.add('Add', [graph.add('Tanh', [scaled]), graph.float(1)])
+  return times(times(graph.float(0.5), value), gate)
+}
+
+/** softmax(cap(Q K^T scale) + mask) V with the query heads of a group as one more batch axis, R = headsPerGroup. */
 function addAttention(
   graph: OnnxGraph,
   sequence: SequenceValues,
-  { headsPerGroup, headDim }: AttentionShape,
+  { headsPerGroup, headDim, scale, softcap }: AttentionShape,
   query: string,
   key: string,
   value: string,
@@ -28,8 +41,9 @@ function addAttention(
   const q = addRotation(graph, sequence, splitHeads(graph, query, headsPerGroup, headDim), headDim) // [B, G, R, T, D]
   const k = addRotation(graph, sequence, splitHeads(graph, key, 1, headDim), headDim) // [B, G, 1, T, D]
   const v = splitHeads(graph, value, 1, headDim) // [B, G, 1, T, D]
-  const scaled = graph.add('Mul', [q, graph.float(1 / Math.sqrt(headDim))])
-  const scores = graph.add('MatMul', [scaled, graph.add('Transpose', [k], { perm: [0, 1, 2, 4, 3] })])
+  const scaled = graph.add('Mul', [q, graph.float(scale)])
+  const product = graph.add('MatMul', [scaled, graph.add('Transpose', [k], { perm: [0, 1, 2, 4, 3] })])
+  const scores = softcap === null ? product : addSoftcap(graph, product, softcap)
   const weights = graph.add('Softmax', [graph.add('Add', [scores, sequence.causalMask()])], { axis: -1 })
   const mixed = graph.add('MatMul', [weights, v])
   const joined = graph.add('Transpose', [mixed], { perm: [0, 3, 1, 2, 4] }) // [B, T, G, R, D]

@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import { EspalierError, type ModelShape } from '@espalier/contracts'
-import type { ArchitectureTraits } from './architectures/architecture.js'
+import type { ArchitectureDescription, ArchitectureTraits } from './architectures/architecture.js'
 import { missingTensor, type StoredWeights } from './find-weights.js'
 import type { HuggingFaceModel, LayerTensors, TensorLocation } from './hugging-face-model.js'
 
@@ -17,6 +17,10 @@ type Sizes = Pick<
   'layers' | 'hiddenSize' | 'queryHeads' | 'kvHeads' | 'headDim' | 'ffnChannels' | 'vocabularySize' | 'tiedEmbeddings'
 >
 
+/** What decides which tensors a layer has. */
+type LayerTraits = Pick<ArchitectureTraits, 'qkvBias' | 'outputBias' | 'mlpBias'> &
+  Pick<ArchitectureDescription, 'qkNorm' | 'outputNorms' | 'fusedProjections'>
+
 type CollectedTensors = Pick<HuggingFaceModel, 'layers' | 'embedding' | 'finalNorm' | 'outputHead'>
 
 /**
@@ -25,11 +29,7 @@ type CollectedTensors = Pick<HuggingFaceModel, 'layers' | 'embedding' | 'finalNo
  *
  * @throws EspalierError MODEL_TENSOR_MISSING, MODEL_TENSOR_INVALID
  */
-export function collectTensors(
-  weights: StoredWeights,
-  sizes: Sizes,
-  traits: ArchitectureTraits & { readonly qkNorm: boolean },
-): CollectedTensors {
+export function collectTensors(weights: StoredWeights, sizes: Sizes, traits: LayerTraits): CollectedTensors {
   const get = (name: string, shape: readonly number[]) => getTensor(weights, name, shape)
   const { hiddenSize: hidden, vocabularySize: vocabulary } = sizes
   const embedding = get('model.embed_tokens.weight', [vocabulary, hidden])
@@ -45,7 +45,7 @@ function collectLayer(
   get: (name: string, shape: readonly number[]) => TensorLocation,
   layer: number,
   sizes: Sizes,
-  traits: ArchitectureTraits & { readonly qkNorm: boolean },
+  traits: LayerTraits,
 ): LayerTensors {
   const prefix = `model.layers.${layer}`
   const weight = (name: string, ...shape: number[]) => get(`${prefix}.${name}.weight`, shape)
@@ -54,17 +54,16 @@ function collectLayer(
   const { hiddenSize: hidden, ffnChannels: channels, headDim } = sizes
   const queries = sizes.queryHeads * headDim
   const keys = sizes.kvHeads * headDim
-  const { qkvBias, outputBias, mlpBias, qkNorm } = traits
+  const { qkvBias, outputBias, mlpBias, qkNorm, outputNorms, fusedProjections } = traits
+  const optional = (present: boolean, name: string, ...shape: number[]) => (present ? weight(name, ...shape) : null)
+  const { q, k, v, gate, up } = (fusedProjections ? splitProjections : collectProjections)(weight, sizes)
   return {
     inputNorm: weight('input_layernorm', hidden),
-    postAttentionNorm: weight('post_attention_layernorm', hidden),
-    q: weight('self_attn.q_proj', queries, hidden),
-    k: weight('self_attn.k_proj', keys, hidden),
-    v: weight('self_attn.v_proj', keys, hidden),
-    o: weight('self_attn.o_proj', hidden, queries),
-    gate: weight('mlp.gate_proj', channels, hidden),
-    up: weight('mlp.up_proj', channels, hidden),
-    down: weight('mlp.down_proj', hidden, channels),
+    feedForwardNorm: weight(outputNorms ? 'pre_feedforward_layernorm' : 'post_attention_layernorm', hidden),
+    attentionOutputNorm: optional(outputNorms, 'post_attention_layernorm', hidden),
+    feedForwardOutputNorm: optional(outputNorms, 'post_feedforward_layernorm', hidden),
+    ...{ q, k, v, o: weight('self_attn.o_proj', hidden, queries) },
+    ...{ gate, up, down: weight('mlp.down_proj', hidden, channels) },
     qBias: bias(qkvBias, 'self_attn.q_proj', queries),
     kBias: bias(qkvBias, 'self_attn.k_proj', keys),
     vBias: bias(qkvBias, 'self_attn.v_proj', keys),
@@ -72,8 +71,52 @@ function collectLayer(
     gateBias: bias(mlpBias, 'mlp.gate_proj', channels),
     upBias: bias(mlpBias, 'mlp.up_proj', channels),
     downBias: bias(mlpBias, 'mlp.down_proj', hidden),
-    qNorm: qkNorm ? weight('self_attn.q_norm', headDim) : null,
-    kNorm: qkNorm ? weight('self_attn.k_norm', headDim) : null,
+    qNorm: optional(qkNorm, 'self_attn.q_norm', headDim),
+    kNorm: optional(qkNorm, 'self_attn.k_norm', headDim),
+  }
+}
+
+type Projections = Pick<LayerTensors, 'q' | 'k' | 'v' | 'gate' | 'up'>
+type GetWeight = (name: string, ...shape: number[]) => TensorLocation
+
+function collectProjections(weight: GetWeight, sizes: Sizes): Projections {
+  const { hiddenSize: hidden, ffnChannels: channels, headDim } = sizes
+  return {
+    q: weight('self_attn.q_proj', sizes.queryHeads * headDim, hidden),
+    k: weight('self_attn.k_proj', sizes.kvHeads * headDim, hidden),
+    v: weight('self_attn.v_proj', sizes.kvHeads * headDim, hidden),
+    gate: weight('mlp.gate_proj', channels, hidden),
+    up: weight('mlp.up_proj', channels, hidden),
+  }
+}
+
+/** q, k and v are rows of one stored tensor, in this order, gate and up of another. */
+function splitProjections(weight: GetWeight, sizes: Sizes): Projections {
+  const { hiddenSize: hidden, ffnChannels: channels, headDim } = sizes
+  const queries = sizes.queryHeads * headDim
+  const keys = sizes.kvHeads * headDim
+  const qkv = weight('self_attn.qkv_proj', queries + 2 * keys, hidden)
+  const gateUp = weight('mlp.gate_up_proj', 2 * channels, hidden)
+  return {
+    q: sliceRows(qkv, 'q_proj', 0, queries),
+    k: sliceRows(qkv, 'k_proj', queries, keys),
+    v: sliceRows(qkv, 'v_proj', queries + keys, keys),
+    gate: sliceRows(gateUp, 'gate_proj', 0, channels),
+    up: sliceRows(gateUp, 'up_proj', channels, channels),
+  }
+}
+
+/** Rows of a stored matrix as a tensor of its own: they lie side by side in the file. */
+function sliceRows(fused: TensorLocation, part: string, firstRow: number, rows: number): TensorLocation {
+  const [storedRows = 0, columns = 0] = fused.shape
+  const rowBytes = fused.bytes / storedRows
+  return {
+    ...fused,
+    name: fused.name.replace(/\w+\.weight$/, `${part}.weight`),
+    shape: [rows, columns],
+    offset: fused.offset + firstRow * rowBytes,
+    bytes: rows * rowBytes,
+    rowsOf: { name: fused.name, firstRow },
   }
 }
 

@@ -1,5 +1,5 @@
-import type { ModelConfig } from './hugging-face-model.js'
-import { type RawModelConfig, type RopeParameters, refuseConfig } from './parse-model-config.js'
+import type { RotaryEmbedding } from './hugging-face-model.js'
+import { type RawModelConfig, type RopeSettings, refuseConfig } from './parse-model-config.js'
 
 /** Base of the frequencies where config.json gives none (all supported architectures). */
 const defaultTheta = 10_000
@@ -8,9 +8,9 @@ const defaultTheta = 10_000
  * Inverse frequencies of the rotary embedding, 1 / theta^(2i / headDim), scaled as config.json says.
  * Precedence as in transformers: `rope_scaling`, else `rope_parameters`; a theta inside before the one beside.
  *
- * @throws EspalierError MODEL_CONFIG_INVALID, MODEL_UNSUPPORTED_ARCHITECTURE (any scaling but `llama3`)
+ * @throws EspalierError MODEL_CONFIG_INVALID, MODEL_UNSUPPORTED_ARCHITECTURE (any scaling but `linear` and `llama3`)
  */
-export function computeRope(config: RawModelConfig, headDim: number): ModelConfig['rope'] {
+export function computeRope(config: RawModelConfig, headDim: number): RotaryEmbedding {
   const scaling = config.rope_scaling && Object.keys(config.rope_scaling).length > 0 ? config.rope_scaling : null
   const field = scaling ? 'rope_scaling' : 'rope_parameters'
   const parameters = scaling ?? config.rope_parameters ?? {}
@@ -19,15 +19,22 @@ export function computeRope(config: RawModelConfig, headDim: number): ModelConfi
   const plain = Float64Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim))
   const type = parameters.rope_type ?? parameters.type ?? 'default'
   if (type === 'default') return { theta, inverseFrequencies: plain, attentionFactor: 1 }
-  if (type !== 'llama3') {
-    throw refuseConfig(`${field}.rope_type`, ['default', 'llama3'], type, 'MODEL_UNSUPPORTED_ARCHITECTURE')
+  if (type !== 'linear' && type !== 'llama3') {
+    throw refuseConfig(`${field}.rope_type`, ['default', 'linear', 'llama3'], type, 'MODEL_UNSUPPORTED_ARCHITECTURE')
   }
-  return { theta, inverseFrequencies: scaleLikeLlama3(plain, config, parameters, field), attentionFactor: 1 }
+  const scale = type === 'linear' ? scaleLinearly : scaleLikeLlama3
+  return { theta, inverseFrequencies: scale(plain, config, parameters, field), attentionFactor: 1 }
 }
 
-function refusePartialRotation(config: RawModelConfig, parameters: RopeParameters): void {
+function refusePartialRotation(config: RawModelConfig, parameters: RopeSettings): void {
   const factor = parameters.partial_rotary_factor ?? config.partial_rotary_factor ?? 1
   if (factor !== 1) throw refuseConfig('partial_rotary_factor', 1, factor, 'MODEL_UNSUPPORTED_ARCHITECTURE')
+}
+
+/** f / factor. Source: transformers, modeling_rope_utils.py, `_compute_linear_scaling_rope_parameters`. */
+function scaleLinearly(plain: Float64Array, _config: RawModelConfig, { factor }: RopeSettings, field: string) {
+  if (factor === undefined) throw refuseConfig(`${field}.factor`, 'a positive number', factor)
+  return plain.map((frequency) => frequency / factor)
 }
 
 /**
@@ -39,7 +46,7 @@ function refusePartialRotation(config: RawModelConfig, parameters: RopeParameter
 function scaleLikeLlama3(
   plain: Float64Array,
   config: RawModelConfig,
-  parameters: RopeParameters,
+  parameters: RopeSettings,
   field: string,
 ): Float64Array {
   const required = (name: 'factor' | 'low_freq_factor' | 'high_freq_factor'): number => {

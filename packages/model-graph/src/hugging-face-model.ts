@@ -1,4 +1,5 @@
 import type { ModelShape } from '@espalier/contracts'
+import type { ArchitectureDescription } from './architectures/architecture.js'
 
 /** Where a weight lies on disk. Offsets point into the file itself, so that a graph can name it as external data. */
 export interface TensorLocation {
@@ -12,14 +13,20 @@ export interface TensorLocation {
   /** Absolute byte offset in the file. */
   readonly offset: number
   readonly bytes: number
+  /** The stored tensor that these are some rows of; absent: this is a stored tensor. */
+  readonly rowsOf?: { readonly name: string; readonly firstRow: number }
 }
 
 /** The weights of one decoder layer; null: the architecture has none here. */
 export interface LayerTensors {
-  /** [hidden] */
+  /** [hidden], before attention */
   readonly inputNorm: TensorLocation
-  /** [hidden] */
-  readonly postAttentionNorm: TensorLocation
+  /** [hidden], before the feed-forward block */
+  readonly feedForwardNorm: TensorLocation
+  /** [hidden], after o_proj, before its output is added */
+  readonly attentionOutputNorm: TensorLocation | null
+  /** [hidden], after down_proj, before its output is added */
+  readonly feedForwardOutputNorm: TensorLocation | null
   /** [queryHeads * headDim, hidden] */
   readonly q: TensorLocation
   /** [kvHeads * headDim, hidden] */
@@ -47,16 +54,35 @@ export interface LayerTensors {
   readonly kNorm: TensorLocation | null
 }
 
+export interface RotaryEmbedding {
+  readonly theta: number
+  /** [headDim / 2], radians a position, scaling applied. */
+  readonly inverseFrequencies: Float64Array
+  /** Factor on cosine and sine. */
+  readonly attentionFactor: number
+}
+
+/** In what attention of one layer may differ from that of another. */
+interface LayerAttention {
+  /** How many tokens a position sees, its own included; null: all up to its own. */
+  readonly window: number | null
+  /** The same object where two layers have the same. */
+  readonly rope: RotaryEmbedding
+}
+
 /** What the graph needs of `config.json` beyond the shape. */
-export interface ModelConfig {
+export interface ModelConfig extends Pick<ArchitectureDescription, 'activation' | 'normOffset'> {
   readonly rmsNormEpsilon: number
-  readonly rope: {
-    readonly theta: number
-    /** [headDim / 2], radians a position, scaling applied. */
-    readonly inverseFrequencies: Float64Array
-    /** Factor on cosine and sine. */
-    readonly attentionFactor: number
-  }
+  /** One a layer. */
+  readonly attention: readonly LayerAttention[]
+  /** Factor on the product of queries and keys. */
+  readonly attentionScale: number
+  /** c of c tanh(score / c), before the mask; null: scores stay as they are. */
+  readonly attentionSoftcap: number | null
+  /** The same for the logits. */
+  readonly logitSoftcap: number | null
+  /** Factor on the embedded tokens. */
+  readonly embeddingScale: number
   /** Whether queries and keys are normalised a head before rotation. */
   readonly qkNorm: boolean
   /** `config.json` as it stands. */

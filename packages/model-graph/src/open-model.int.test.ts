@@ -66,19 +66,19 @@ describe('openModel', () => {
   it('reads shards, bfloat16, biases of every projection and the older dialect of config.json', async () => {
     const model = await openModel(fixture('llama-biases'))
     expect(model.weightFiles).toHaveLength(3)
-    expect(Object.values(model.layers[1] ?? {}).filter((tensor) => tensor === null)).toHaveLength(2)
+    expect(Object.values(model.layers[1] ?? {}).filter((tensor) => tensor === null)).toHaveLength(4)
     expect(model.layers[0]?.downBias).toMatchObject({ dtype: 'BF16', shape: [64] })
     expect(model.shape).toMatchObject({ kvHeads: 4, headDim: 16 })
     const newer = await openModel(fixture('llama-rope3'))
-    expect(model.config.rope).toEqual(newer.config.rope)
+    expect(model.config.attention).toEqual(newer.config.attention)
   })
 
   it('scales rotary frequencies as Llama 3.1 does', async () => {
-    const { rope } = (await openModel(fixture('llama-rope3'))).config
-    const { rope: plain } = (await openModel(await changed('llama-rope3', { rope_parameters: { rope_theta: 5e5 } })))
-      .config
+    const ropeOf = async (directory: string) => (await openModel(directory)).config.attention[0]?.rope
+    const rope = await ropeOf(fixture('llama-rope3'))
+    const plain = await ropeOf(await changed('llama-rope3', { rope_parameters: { rope_theta: 5e5 } }))
     // Context 64, low 1, high 4, factor 8: wavelengths 2 pi 5e5^(i/8) are 6.3, 32.4, 167, ... ; from 64 on divided.
-    const ratio = [...rope.inverseFrequencies].map((f, i) => f / (plain.inverseFrequencies[i] ?? 0))
+    const ratio = Array.from(rope?.inverseFrequencies ?? [], (f, i) => f / (plain?.inverseFrequencies[i] ?? 0))
     const smooth = (64 / (2 * Math.PI * 5e5 ** (1 / 8)) - 1) / 3
     expect(ratio[0]).toBe(1)
     expect(ratio[1]).toBeCloseTo((1 - smooth) / 8 + smooth, 12)
@@ -86,13 +86,53 @@ describe('openModel', () => {
   })
 
   it.each([
-    ['mistral', { sliding_window: 16 }, 16],
-    ['mistral', { sliding_window: null }, null],
-    ['qwen2', { use_sliding_window: false, sliding_window: 8 }, null],
-    ['qwen2', { use_sliding_window: true, sliding_window: 8, layer_types: null, max_window_layers: 1 }, 8],
-    ['qwen3', { use_sliding_window: true, sliding_window: 8, layer_types: null, max_window_layers: 3 }, null],
-  ])('records the sliding window of %s %j', async (name, change, window) => {
-    expect((await openModel(await changed(name, change))).shape.slidingWindow).toBe(window)
+    ['mistral', { sliding_window: 16 }, [16, 16, 16]],
+    ['mistral', { sliding_window: null }, [null, null, null]],
+    ['mistral', { sliding_window: undefined }, [4096, 4096, 4096]],
+    ['qwen2', { use_sliding_window: false, sliding_window: 8 }, [null, null, null]],
+    ['qwen2', { use_sliding_window: true, sliding_window: 8, layer_types: null, max_window_layers: 1 }, [null, 8, 8]],
+    ['qwen3', { use_sliding_window: true, layer_types: null, max_window_layers: 3 }, [null, null, null]],
+    ['phi3', { sliding_window: undefined }, [null, null, null]],
+    ['gemma2', { sliding_window: undefined, layer_types: undefined }, [4096, null, 4096, null]],
+    ['gemma3', { layer_types: null }, [16, 16, 16, 16, 16, null, 16]],
+  ])('reads the sliding windows of %s %j', async (name, change, windows) => {
+    const { config, shape } = await openModel(await changed(name, change))
+    expect(config.attention.map(({ window }) => window)).toEqual(windows)
+    expect(shape.slidingWindow).toBe(windows.find((window) => window !== null) ?? null)
+  })
+
+  it('finds q, k and v, and gate and up, as rows of one stored tensor', async () => {
+    const { layers, shape } = await openModel(fixture('phi3'))
+    const file = await openSafetensors(join(fixture('phi3'), 'model.safetensors'))
+    const stored = file.tensors.get('model.layers.2.self_attn.qkv_proj.weight')
+    await file.close()
+    expect(layers[2]?.v).toMatchObject({
+      name: 'model.layers.2.self_attn.v_proj.weight',
+      shape: [32, 64],
+      offset: (stored?.offset ?? 0) + 4 * 64 * (64 + 32),
+      bytes: 4 * 64 * 32,
+      rowsOf: { name: 'model.layers.2.self_attn.qkv_proj.weight', firstRow: 96 },
+    })
+    expect(layers[0]?.up.rowsOf).toEqual({ name: 'model.layers.0.mlp.gate_up_proj.weight', firstRow: 96 })
+    // 2 x 512 x 64 embedding and head + 3 layers of (2 x 64 norms + 12 x 16 x 64 + 3 x 96 x 64) + 64
+    expect(shape.parameters).toBe(158_144)
+  })
+
+  it.each([
+    ['gemma2', 'use_bidirectional_attention', { use_bidirectional_attention: true }],
+    ['gemma2', 'hidden_activation', { hidden_activation: 'gelu' }],
+    [
+      'gemma2',
+      'layer_types',
+      { layer_types: ['full_attention', 'chunked_attention', 'full_attention', 'full_attention'] },
+    ],
+    ['phi3', 'rope_scaling.rope_type', { rope_scaling: { type: 'longrope' } }],
+    ['phi3', 'partial_rotary_factor', { rope_parameters: { partial_rotary_factor: 0.75 } }],
+  ])('refuses of %s what %s says', async (name, field, change) => {
+    await expect(openModel(await changed(name, change))).rejects.toMatchObject({
+      code: 'MODEL_UNSUPPORTED_ARCHITECTURE',
+      details: { field },
+    })
   })
 
   it('reads the same float32 values from float16 as the format says', async () => {

@@ -10,7 +10,7 @@ import { getArchitecture } from './architectures/get-architecture.js'
 import { collectTensors, invalidTensor, listTensors, outputHeadName } from './collect-tensors.js'
 import { computeRope } from './compute-rope.js'
 import { findWeights, type StoredTensor } from './find-weights.js'
-import type { HuggingFaceModel } from './hugging-face-model.js'
+import type { HuggingFaceModel, ModelConfig } from './hugging-face-model.js'
 import {
   parseModelConfig,
   parseModelIdentity,
@@ -35,9 +35,9 @@ export async function openModel(directory: string): Promise<HuggingFaceModel> {
   const config = parseModelConfig(raw)
   const traits = architecture.readTraits(config)
   const sizes = readSizes(config, architecture, traits)
-  const rope = computeRope(config, sizes.headDim)
+  const computation = readComputation(config, sizes.headDim, architecture, traits)
   const weights = await findWeights(root)
-  const tensors = collectTensors(weights, sizes, { ...traits, qkNorm: architecture.qkNorm })
+  const tensors = collectTensors(weights, sizes, { ...architecture, ...traits })
   if (sizes.tiedEmbeddings) {
     await refuseContradictingHead(tensors.embedding, weights.tensors.get(outputHeadName))
   }
@@ -49,7 +49,7 @@ export async function openModel(directory: string): Promise<HuggingFaceModel> {
       parameters: used.reduce((sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1), 0),
       weightBytes: used.reduce((sum, { bytes }) => sum + bytes, 0),
     },
-    config: { rmsNormEpsilon: config.rms_norm_eps, rope, qkNorm: architecture.qkNorm, raw },
+    config: { ...computation, raw },
     ...tensors,
     weightFiles: weights.files,
     readFloat32: (location) => readFloat32At(location.file, location),
@@ -89,10 +89,31 @@ export function readSizes(
     ffnChannels: config.intermediate_size,
     vocabularySize: config.vocab_size,
     maxPositions: config.max_position_embeddings,
-    slidingWindow: traits.slidingWindow,
-    tiedEmbeddings: config.tie_word_embeddings,
+    slidingWindow: shortest(traits.windows),
+    tiedEmbeddings: config.tie_word_embeddings ?? architecture.tiedByDefault,
     attentionBiasConfigurable: architecture.attentionBiasConfigurable,
     mlpBiasConfigurable: architecture.mlpBiasConfigurable,
+  }
+}
+
+function shortest(windows: ArchitectureTraits['windows']): number | null {
+  const limits = windows.filter((window) => window !== null)
+  return limits.length === 0 ? null : Math.min(...limits)
+}
+
+function readComputation(
+  config: RawModelConfig,
+  headDim: number,
+  { activation, normOffset, qkNorm }: ArchitectureDescription,
+  { windows, rope, attentionScale, attentionSoftcap, logitSoftcap, embeddingScale }: ArchitectureTraits,
+): Omit<ModelConfig, 'raw'> {
+  const full = computeRope(rope.full, headDim)
+  const windowed = rope.windowed === rope.full ? full : computeRope(rope.windowed, headDim)
+  return {
+    rmsNormEpsilon: config.rms_norm_eps,
+    attention: windows.map((window) => ({ window, rope: window === null ? full : windowed })),
+    attentionScale: attentionScale ?? 1 / Math.sqrt(headDim),
+    ...{ activation, normOffset, qkNorm, attentionSoftcap, logitSoftcap, embeddingScale },
   }
 }
 

@@ -16,12 +16,14 @@ const count = z
 const headWidth = count.max(2 ** 16)
 /** Below 1 a frequency would grow with its index, in the end beyond every number. */
 const ropeTheta = z.number().min(1)
+/** Single precision holds c and 1 / c. */
+const softcap = z.number().min(1e-3).max(1e6)
 
 /**
  * Rotary settings, `rope_parameters` (transformers 5) or `rope_scaling` (before).
  * `type` is what `rope_type` was called before transformers 4.45.
  */
-const ropeParametersSchema = z.looseObject({
+const ropeSettingsSchema = z.looseObject({
   rope_type: z.string().optional(),
   type: z.string().optional(),
   rope_theta: ropeTheta.optional(),
@@ -30,6 +32,12 @@ const ropeParametersSchema = z.looseObject({
   low_freq_factor: z.number().positive().optional(),
   high_freq_factor: z.number().positive().optional(),
   original_max_position_embeddings: count.optional(),
+})
+
+/** Some have settings by type of layer. */
+const ropeParametersSchema = ropeSettingsSchema.extend({
+  full_attention: ropeSettingsSchema.nullish(),
+  sliding_attention: ropeSettingsSchema.nullish(),
 })
 
 /** The fields of `config.json` that decide what is computed. Defaults that differ by architecture stay undefined. */
@@ -43,14 +51,20 @@ const modelConfigSchema = z.looseObject({
   vocab_size: count,
   max_position_embeddings: count,
   rms_norm_eps: z.number().positive().max(1).default(1e-6),
-  tie_word_embeddings: z.boolean().default(false),
+  tie_word_embeddings: z.boolean().nullish(),
   attention_bias: z.boolean().default(false),
   mlp_bias: z.boolean().default(false),
   sliding_window: count.nullish(),
   use_sliding_window: z.boolean().default(false),
   max_window_layers: z.int().min(0).default(28),
+  sliding_window_pattern: count.nullish(),
   layer_types: z.array(z.string()).nullish(),
+  use_bidirectional_attention: z.boolean().nullish(),
+  query_pre_attn_scalar: z.number().min(1).nullish(),
+  attn_logit_softcapping: softcap.nullish(),
+  final_logit_softcapping: softcap.nullish(),
   rope_theta: ropeTheta.nullish(),
+  rope_local_base_freq: ropeTheta.nullish(),
   partial_rotary_factor: z.number().nullish(),
   original_max_position_embeddings: count.nullish(),
   rope_scaling: ropeParametersSchema.nullish(),
@@ -58,13 +72,14 @@ const modelConfigSchema = z.looseObject({
 })
 
 export type RawModelConfig = z.infer<typeof modelConfigSchema>
-export type RopeParameters = z.infer<typeof ropeParametersSchema>
+export type RopeSettings = z.infer<typeof ropeSettingsSchema>
 
 /** The fields that say whether the rest can be understood. */
 const modelIdentitySchema = z.looseObject({
   model_type: z.string(),
   architectures: z.array(z.string()).nullish(),
-  hidden_act: z.string().default('silu'),
+  hidden_act: z.string().nullish(),
+  hidden_activation: z.string().nullish(),
   quantization_config: z.unknown().optional(),
 })
 

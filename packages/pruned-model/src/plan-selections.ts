@@ -16,7 +16,7 @@ export interface PlannedTensor {
  * a channel is a row of gate and up (and of their biases) and a column of down. Biases of o and down stay: they do
  * not depend on what is removed.
  */
-export function planSelections(model: HuggingFaceModel, keptIndices: KeptIndices): ReadonlyMap<string, Selection> {
+function planSelections(model: HuggingFaceModel, keptIndices: KeptIndices): ReadonlyMap<string, Selection> {
   const selections = new Map<string, Selection>()
   for (const module of createPrunableModel(model.shape).modules) {
     const layer = model.layers[module.layer]
@@ -27,6 +27,26 @@ export function planSelections(model: HuggingFaceModel, keptIndices: KeptIndices
     }
   }
   return selections
+}
+
+/** The same by the names in the files, where a tensor that several are rows of loses all that any of them loses. */
+export function planStoredSelections(
+  model: HuggingFaceModel,
+  keptIndices: KeptIndices,
+): ReadonlyMap<string, Selection> {
+  const selections = planSelections(model, keptIndices)
+  const changed = new Set(
+    listTensors(model).flatMap(({ name, rowsOf }) => (selections.has(name) && rowsOf ? rowsOf.name : [])),
+  )
+  const keptRows = new Map<string, number[]>()
+  for (const { name, shape, rowsOf } of listTensors(model)) {
+    if (rowsOf === undefined || !changed.has(rowsOf.name)) continue
+    const kept = selections.get(name)?.kept ?? Array.from({ length: shape[0] ?? 0 }, (_, row) => row)
+    const rows = Array.from(kept, (row) => rowsOf.firstRow + row)
+    keptRows.set(rowsOf.name, [...(keptRows.get(rowsOf.name) ?? []), ...rows])
+  }
+  const fused = [...keptRows].map(([name, rows]) => [name, { axis: 'rows', kept: Int32Array.from(rows) }] as const)
+  return new Map([...selections, ...fused])
 }
 
 /** The tensors that a model without the removed units still computes with, in the order of the computation. */
@@ -44,12 +64,12 @@ export function countParameters(tensors: readonly { readonly shape: readonly num
   return tensors.reduce((sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1), 0)
 }
 
-/** Norms whose output nothing reads because their module is gone. */
+/** Norms whose output nothing reads because their module is gone; compensation still goes through those after it. */
 function listUnusedNorms(model: HuggingFaceModel, keptIndices: KeptIndices): ReadonlySet<TensorLocation | null> {
   const isGone = (module: number) => keptIndices[module]?.length === 0
   const unused = model.layers.flatMap((layer, index) => [
     ...(isGone(2 * index) ? [layer.inputNorm, layer.qNorm, layer.kNorm] : []),
-    ...(isGone(2 * index + 1) ? [layer.postAttentionNorm] : []),
+    ...(isGone(2 * index + 1) ? [layer.feedForwardNorm] : []),
   ])
   return new Set(unused)
 }

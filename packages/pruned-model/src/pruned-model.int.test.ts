@@ -108,8 +108,16 @@ describe.each([
   'llama-32-heads',
   'llama-biases',
   'mistral',
+  'mistral-window',
   'qwen2',
+  'qwen2-window',
   'qwen3',
+  'phi3',
+  'phi3-shards',
+  'gemma2',
+  'gemma2-caps',
+  'gemma3',
+  'gemma3-linear',
 ])('%s', (name) => {
   const directory = join(fixtures, 'models', name)
   let reference: Reference

@@ -9,7 +9,7 @@ import {
 } from '@espalier/tensor-files'
 import { type BiasPlan, planBiases } from './plan-biases.js'
 import { planCompensation } from './plan-compensation.js'
-import { countParameters, planKeptTensors, planSelections } from './plan-selections.js'
+import { countParameters, planKeptTensors, planStoredSelections } from './plan-selections.js'
 import type { PrunedFile, PrunedModel, PruningRequest } from './pruning-request.js'
 import { type Selection, zeroRemoved } from './select-elements.js'
 import { setConfigFlags } from './set-config-flags.js'
@@ -48,7 +48,7 @@ export async function writeHuggingFace(request: PruningRequest): Promise<PrunedM
 
 /** Writes one file for each of the model's, and an index when there are several. */
 async function writeWeights({ model, keptIndices, directory }: PruningRequest, plan: BiasPlan): Promise<PrunedFile[]> {
-  const selections = planSelections(model, keptIndices)
+  const selections = planStoredSelections(model, keptIndices)
   const weightMap: Record<string, string> = {}
   const files: PrunedFile[] = []
   let totalBytes = 0

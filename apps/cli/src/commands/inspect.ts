@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { type HuggingFaceModel, openModel, type TensorLocation } from '@espalier/model-graph'
+import { type HuggingFaceModel, listTensors, openModel } from '@espalier/model-graph'
 import { createPrunableModel } from '@espalier/pruning'
 import { Command } from 'commander'
 import { resolveModelDirectory } from '../input/resolve-model.js'
@@ -44,12 +44,8 @@ async function describeModel(model: HuggingFaceModel) {
 
 /** Tensors of each type. */
 function countDtypes(model: HuggingFaceModel): Record<string, number> {
-  const tensors = new Set<TensorLocation>([model.embedding, model.finalNorm, model.outputHead])
-  for (const layer of model.layers) {
-    for (const tensor of Object.values(layer)) if (tensor !== null) tensors.add(tensor)
-  }
   const counts: Record<string, number> = {}
-  for (const { dtype } of tensors) counts[dtype] = (counts[dtype] ?? 0) + 1
+  for (const { dtype } of listTensors(model)) counts[dtype] = (counts[dtype] ?? 0) + 1
   return counts
 }
 

@@ -9,14 +9,26 @@ export interface ArchitectureTraits {
   readonly outputBias: boolean
   /** Biases of gate, up and down. */
   readonly mlpBias: boolean
-  /** Longest distance attention sees, in tokens, in the layer where it sees least; null: no limit. */
-  readonly slidingWindow: number | null
+  /** How many tokens attention sees, its own position included, one a layer; null: all up to its own. */
+  readonly windows: readonly (number | null)[]
+  /** Where the rotary settings of the layers stand: without a window, and with one. */
+  readonly rope: { readonly full: RawModelConfig; readonly windowed: RawModelConfig }
+  /** Factor on the product of queries and keys; null: 1 / sqrt(headDim). */
+  readonly attentionScale: number | null
+  /** c of c tanh(score / c), before the mask; null: scores stay as they are. */
+  readonly attentionSoftcap: number | null
+  /** The same for the logits. */
+  readonly logitSoftcap: number | null
+  /** Factor on the embedded tokens. */
+  readonly embeddingScale: number
 }
 
+type Activation = 'silu' | 'gelu_pytorch_tanh'
+
 /**
- * A supported architecture. To add one that shares the decoder layer of `LayerTensors` (RMS norms before
- * attention and before a gated feed-forward block, rotary positions): write a file like `llama.ts`, name it in
- * `architectures.ts` and in `architectures` of the contracts, and add a tiny reference model (bench/reference).
+ * A supported architecture: a decoder with RMS norms before attention and before a gated feed-forward block, rotary
+ * positions, and the variations listed here. To add one: write a file like `mistral.ts`, name it in
+ * `get-architecture.ts` and in `architectures` of the contracts, and add a tiny reference model (bench/reference).
  */
 export interface ArchitectureDescription {
   /** `model_type` of config.json. */
@@ -25,8 +37,19 @@ export interface ArchitectureDescription {
   readonly className: string
   /** Width of a head where config.json gives none; null: hidden_size / num_attention_heads. */
   readonly defaultHeadDim: number | null
+  /** Whether the output head is the embedding where config.json does not say it. */
+  readonly tiedByDefault: boolean
+  /** Activation of the gate, and the field of config.json that may only say the same. */
+  readonly activation: Activation
+  readonly activationField: 'hidden_act' | 'hidden_activation'
   /** Whether queries and keys are normalised a head, before rotation. */
   readonly qkNorm: boolean
+  /** Norms multiply by this plus their weight. */
+  readonly normOffset: 0 | 1
+  /** Whether the outputs of attention and feed-forward block are normalised before they are added. */
+  readonly outputNorms: boolean
+  /** Whether q, k and v are rows of one stored tensor, and gate and up of another. */
+  readonly fusedProjections: boolean
   /** Whether config.json can say that o_proj has a bias. */
   readonly attentionBiasConfigurable: boolean
   /** Whether config.json can say that down_proj has a bias. */

@@ -1,11 +1,14 @@
 import { type ModelIdentity, refuseConfig } from '../parse-model-config.js'
 import type { ArchitectureDescription } from './architecture.js'
+import { gemma2 } from './gemma2.js'
+import { gemma3 } from './gemma3.js'
 import { llama } from './llama.js'
 import { mistral } from './mistral.js'
+import { phi3 } from './phi3.js'
 import { qwen2 } from './qwen2.js'
 import { qwen3 } from './qwen3.js'
 
-const descriptions: readonly ArchitectureDescription[] = [llama, mistral, qwen2, qwen3]
+const descriptions: readonly ArchitectureDescription[] = [llama, mistral, qwen2, qwen3, phi3, gemma2, gemma3]
 
 /**
  * The description of the architecture that config.json names.
@@ -22,7 +25,9 @@ export function getArchitecture(config: ModelIdentity): ArchitectureDescription 
   if (config.architectures && !config.architectures.includes(description.className)) {
     throw refuseConfig('architectures', [description.className], config.architectures, unsupported)
   }
-  if (config.hidden_act !== 'silu') throw refuseConfig('hidden_act', 'silu', config.hidden_act, unsupported)
+  const { activation, activationField } = description
+  const named = config[activationField] ?? activation
+  if (named !== activation) throw refuseConfig(activationField, activation, named, unsupported)
   if (config.quantization_config != null) {
     throw refuseConfig(
       'quantization_config',

@@ -31,12 +31,11 @@ function repeatedTargets({ targets }: SearchSettings): RequestError[] {
 }
 
 function checkWindow(windowLength: number, shape: ModelShape): void {
-  const allowed = Math.min(shape.maxPositions, shape.slidingWindow ?? shape.maxPositions)
+  const allowed = shape.maxPositions
   if (windowLength <= allowed) return
-  const limit = allowed < shape.maxPositions ? 'sliding window' : 'number of positions'
   throw new EspalierError(
     'MODEL_WINDOW_TOO_LONG',
-    `A window of ${windowLength} tokens is longer than the model's ${limit} of ${allowed}; allowed is 2 to ${allowed}`,
+    `A window of ${windowLength} tokens is longer than the model's number of positions of ${allowed}; allowed is 2 to ${allowed}`,
     { windowLength, allowed: [2, allowed] },
   )
 }

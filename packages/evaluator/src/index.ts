@@ -13,4 +13,5 @@ export type {
   RunOptions,
   WindowedTokens,
 } from './evaluator.js'
+export { gramBytesOf } from './gram-memory.js'
 export { type MeasureLogitsRequest, measureLogitsModel } from './measure-logits-model.js'

@@ -82,7 +82,8 @@ async function requestFor(
     modelHash: await hashModel(model),
     keptIndices: keepGroups.flatMap((groups, layer) => [groups, keepChannels[layer] ?? []]),
     metric: 'wanda',
-    calibration: compensation === 'mean' ? calibration.modules : null,
+    compensation,
+    calibration: calibration.modules,
     directory: await mkdtemp(join(scratch, 'out-')),
     report,
   }
@@ -195,6 +196,7 @@ describe('what lies beside the weights', () => {
       modelHash: await hashModel(model),
       keptIndices: selectKeptIndices(rankModules('wanda', statistics, prunable), kept),
       metric: 'wanda',
+      compensation: 'mean',
       calibration: statistics,
       directory: await mkdtemp(join(scratch, 'demo-')),
       report,

@@ -5,8 +5,10 @@ import { packedLength } from '@espalier/pruning'
 /** Share of the memory that Gram matrices may take while they are recorded. */
 const gramShare = 0.5
 
+type ModuleWidths = Pick<ModelShape, 'layers' | 'queryHeads' | 'headDim' | 'ffnChannels'>
+
 /** Bytes of a model's Gram matrices: as they are kept, and at the peak, when a run of the graph gives them whole. */
-export function gramBytesOf(shape: ModelShape): { readonly kept: number; readonly peak: number } {
+export function gramBytesOf(shape: ModuleWidths): { readonly kept: number; readonly peak: number } {
   const widths = [shape.queryHeads * shape.headDim, shape.ffnChannels]
   const total = (numbers: (width: number) => number) =>
     8 * shape.layers * widths.reduce((sum, width) => sum + numbers(width), 0)
@@ -15,7 +17,7 @@ export function gramBytesOf(shape: ModelShape): { readonly kept: number; readonl
 }
 
 /** @throws EspalierError CALIBRATION_TOO_LARGE */
-export function checkGramMemory(shape: ModelShape, memoryBytes: number = usableMemoryBytes()): void {
+export function checkGramMemory(shape: ModuleWidths, memoryBytes: number = usableMemoryBytes()): void {
   const { peak } = gramBytesOf(shape)
   const allowed = Math.floor(memoryBytes * gramShare)
   if (peak <= allowed) return

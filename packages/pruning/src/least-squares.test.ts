@@ -109,8 +109,9 @@ describe('least-squares compensation', () => {
     fc.assert(
       fc.property(problems, ({ seed, inputs, hidden, tokens }) => {
         const drawn = sample(seed, inputs, hidden, tokens)
-        const order = Int32Array.from({ length: inputs }, (_, j) => j)
-        createRandomGenerator(seed, 'order').shuffle(order)
+        const shuffled = Array.from({ length: inputs }, (_, j) => j)
+        createRandomGenerator(seed, 'order').shuffle(shuffled)
+        const order = Int32Array.from(shuffled)
         const factor = factorLeastSquares(drawn.problem, order)
         for (let kept = 0; kept <= inputs; kept++) {
           const channels = Array.from(order.subarray(0, kept)).sort((a, b) => a - b)

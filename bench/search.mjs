@@ -3,7 +3,7 @@
  * evaluations. The state machine, agent, predictor and evaluator are the ones that the service runs.
  *
  *   npm run bench -- search --model models/demo --seeds 1,2,3,4,5 --budget 99 [--targets 0.2,0.35,0.5]
- *     [--agent network|random|uniform] [--peers FILE] [--cache FILE] [--json]
+ *     [--agent network|random|uniform] [--compensation none|mean|least-squares] [--peers FILE] [--cache FILE] [--json]
  *
  * --peers: a file like bench/reference/peers-demo.json; its medians are printed beside ours.
  * --cache: a file that keeps measured log-perplexities between runs.
@@ -83,7 +83,12 @@ async function openBench() {
   for (const split of splits) ids[split] = await tokenizer.encode(readFileSync(settings.texts[split], 'utf8'))
   const evaluator = await createEvaluator({ modelDirectory: options.model })
   const { windowLength, calibrationWindows: windows } = settings
-  const calibration = await evaluator.calibrate({ ids: ids.calibration, windowLength, windows })
+  const calibration = await evaluator.calibrate({
+    ids: ids.calibration,
+    windowLength,
+    windows,
+    gram: settings.compensation === 'least-squares',
+  })
   const prunable = createPrunableModel(model.shape)
   const rankings = rankModules(settings.metric, calibration.modules, prunable)
   return { model, prunable, ids, evaluator, calibration, rankings, cache: openCache() }
@@ -161,12 +166,22 @@ function prepared(bench, settings) {
 
 async function measure(bench, settings, payload) {
   const { keptUnits, split, windows } = payload
-  const key = [options.model, settings.metric, settings.compensation, split, windows, keptUnits].join('/')
+  const key = [
+    options.model,
+    settings.metric,
+    settings.compensation,
+    settings.calibrationWindows,
+    split,
+    windows,
+    keptUnits,
+  ].join('/')
   const known = bench.cache.known.get(key)
   if (known !== undefined) return { logPerplexity: known, perplexity: Math.exp(known) }
   const result = await bench.evaluator.measure({
     keptIndices: selectKeptIndices(bench.rankings, keptUnits),
-    calibration: settings.compensation === 'mean' ? bench.calibration : null,
+    calibration: bench.calibration,
+    compensation: settings.compensation,
+    metric: settings.metric,
     ids: bench.ids[split],
     windowLength: settings.windowLength,
     windows,

@@ -74,7 +74,9 @@ export async function measurePerplexity(request: PerplexityRequest): Promise<Per
     const resolved = policy === null ? null : resolve(policy, createPrunableModel(model.shape), calibration)
     const measured = await evaluator.measure({
       keptIndices: resolved?.keptIndices ?? null,
-      calibration: policy?.compensation === 'mean' ? calibration : null,
+      calibration,
+      compensation: policy?.compensation,
+      metric: policy?.metric,
       ...{ ids, windowLength, windows },
       signal: request.signal,
       onProgress: (done) => request.onProgress('measuring', done, windows),
@@ -131,6 +133,7 @@ async function calibrate(
   const windows = chooseWindows(ids.length, windowLength, wanted, 'the calibration text')
   return evaluator.calibrate({
     ...{ ids, windowLength, windows },
+    gram: policy.compensation === 'least-squares',
     signal: request.signal,
     onProgress: (done) => request.onProgress('calibrating', done, windows),
   })

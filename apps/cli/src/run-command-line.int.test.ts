@@ -113,6 +113,27 @@ describe('espalier ppl', () => {
     expect(printed).toContain('19.99 % pruned by wanda, compensation mean')
   })
 
+  it('measures a policy under least squares, from the calibration text alone', async () => {
+    const policy = await write('fitted-policy.json', {
+      format: 'espalier-policy/1',
+      metric: 'wanda',
+      compensation: 'least-squares',
+      keep: Array.from({ length: 8 }, () => ({ kvGroups: 2, ffnChannels: 256 })),
+    })
+    const texts = (name: string) => join(demo, 'texts', `${name}.txt`)
+    const args = ['--text', texts('validation'), '--window', '256', '--windows', '16', '--policy', policy, '--json']
+    const calibration = ['--calibration-text', texts('calibration')]
+    const fitted = await run('ppl', 'demo', ...args, ...calibration)
+    expect(fitted.code).toBe(0)
+    const report = reportSchema.extend({ compensation: z.string() }).parse(JSON.parse(fitted.printed))
+    expect(report.compensation).toBe('least-squares')
+    expect(report.perplexity).toBeLessThan(28)
+    expect(await run('ppl', 'demo', ...args)).toMatchObject({
+      code: 1,
+      noted: expect.stringContaining('POLICY_UNCALIBRATED'),
+    })
+  })
+
   it.each([
     ['a policy of counts without calibration', { kvGroups: 3, ffnChannels: 100 }, 'none', /POLICY_UNCALIBRATED/],
     ['a policy with means without calibration', { kvGroups: [0], ffnChannels: [1] }, 'mean', /POLICY_UNCALIBRATED/],

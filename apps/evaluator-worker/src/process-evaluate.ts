@@ -13,7 +13,9 @@ export async function processEvaluate(context: EvaluatorContext, lease: Lease<'e
   const data = await context.searchData.read(lease, warm.prunable)
   const measured = await warm.evaluator.measure({
     keptIndices: selectKeptIndices(data.rankings, payload.keptUnits),
-    calibration: settings.compensation === 'mean' ? data.calibration : null,
+    calibration: data.calibration,
+    compensation: settings.compensation,
+    metric: settings.metric,
     ids: await data.idsOf(payload.split),
     windowLength: settings.windowLength,
     windows: payload.windows,

@@ -90,7 +90,8 @@ function requestOf(lease: Lease<'export'>, warm: WarmModel, data: SearchData, di
     modelHash: warm.hash,
     keptIndices: selectKeptIndices(data.rankings, payload.keptUnits),
     metric: settings.metric,
-    calibration: settings.compensation === 'mean' ? data.calibration.modules : null,
+    compensation: settings.compensation,
+    calibration: data.calibration.modules,
     directory,
     report: {
       modelName: basename(lease.model.path),

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EspalierError, type PrepareResult, type Split, splits } from '@espalier/contracts'
-import { writeCalibration } from '@espalier/evaluator'
+import { gramBytesOf, writeCalibration } from '@espalier/evaluator'
 import { loadTokenizer } from '@espalier/model-graph'
 import type { CalibrationRow, Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
@@ -43,14 +43,18 @@ async function calibrate(
   modelHash: string,
   text: TokenisedText,
 ): Promise<CalibrationRow> {
-  const { windowLength, calibrationWindows: windows } = lease.settings
+  const { windowLength, calibrationWindows: windows, compensation } = lease.settings
   const identity = { modelHash, dataHash: text.textHash, windowLength, windows }
-  const key = createHash('sha256').update(JSON.stringify(identity)).digest('hex')
+  const gram = compensation === 'least-squares'
+  const key = createHash('sha256')
+    .update(JSON.stringify(gram ? { ...identity, gram } : identity))
+    .digest('hex')
   const known = await context.store.calibrations.find(lease.teamId, key)
   if (known && (await context.artifacts.has(known.artifact))) return known
 
   const { evaluator } = await context.models.get(lease.model.path, null)
-  const record = await evaluator.calibrate({ ids: text.ids, windowLength, windows, signal: step.signal })
+  if (gram) step.logger.info(gramBytesOf(lease.model.shape), 'recording Gram matrices for least-squares compensation')
+  const record = await evaluator.calibrate({ ids: text.ids, windowLength, windows, gram, signal: step.signal })
   const file = join(tmpdir(), `espalier-calibration-${lease.stepId}-${lease.fencingToken}.safetensors`)
   try {
     await writeCalibration(file, record)

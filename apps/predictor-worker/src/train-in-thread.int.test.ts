@@ -52,6 +52,7 @@ describe('trainInThread', () => {
         columnAbsoluteMean: values(channels),
         columnSquareSum: values(channels),
         outputMean: values(shape.hiddenSize),
+        gram: null,
       }
     })
     await writeCalibration(calibration, { modules, windows: 4, windowLength: 16 })

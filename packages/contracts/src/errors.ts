@@ -63,6 +63,7 @@ export const errorCatalogue = {
   POLICY_UNIT_OUT_OF_RANGE: entry(422, 'The policy keeps units that the model does not have'),
   POLICY_LAYER_COUNT: entry(422, 'The policy is for a model with another number of layers'),
   POLICY_OTHER_MODEL: entry(422, 'The policy is for another model'),
+  CALIBRATION_TOO_LARGE: entry(422, 'The calibration needs more memory than there is'),
   POLICY_UNCALIBRATED: entry(422, 'The policy needs a calibration text'),
   SPARSITY_UNREACHABLE: entry(422, 'The sparsity cannot be reached'),
 

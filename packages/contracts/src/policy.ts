@@ -3,7 +3,11 @@ import { z } from 'zod'
 export const importanceMetrics = ['magnitude', 'wanda', 'fluctuation'] as const
 export type ImportanceMetric = (typeof importanceMetrics)[number]
 
-export const compensations = ['none', 'mean'] as const
+/**
+ * What stands in for removed units: nothing, a bias of their mean output, or the kept columns of o_proj and down_proj
+ * fitted anew with a bias.
+ */
+export const compensations = ['none', 'mean', 'least-squares'] as const
 export type Compensation = (typeof compensations)[number]
 
 const keepSchema = z.union([z.int().min(0), z.array(z.int().min(0))])

@@ -1,26 +1,35 @@
 import { buildCalibrationGraph, calibrationOutputs, type HuggingFaceModel } from '@espalier/model-graph'
+import { packedLength } from '@espalier/pruning'
+import { createSharedFloat64 } from './calibration-file.js'
 import { checkWindows } from './check-request.js'
 import { createSession, locateWeights, type SessionSettings } from './create-session.js'
-import type { CalibrationRecord, ModuleCalibration, WindowedTokens } from './evaluator.js'
+import type { CalibrateRequest, CalibrationRecord, ModuleCalibration, RunOptions } from './evaluator.js'
 import { explainNotFinite } from './explain-not-finite.js'
+import { checkGramMemory } from './gram-memory.js'
 import { type CallControl, dataOf, defaultBatchWindows, findNotFinite, runWindows } from './run-windows.js'
 
 /** Runs the dense model over the windows and records every module's statistics. Errors: see `Evaluator.calibrate`. */
 export async function calibrateModel(
   model: HuggingFaceModel,
   settings: SessionSettings,
-  tokens: WindowedTokens,
+  tokens: Omit<CalibrateRequest, keyof RunOptions>,
   batchWindows: number | null,
   control: CallControl,
 ): Promise<CalibrationRecord> {
   checkWindows(tokens, model.shape)
-  const graph = buildCalibrationGraph(model, { locate: await locateWeights(model) })
+  const gram = tokens.gram ?? false
+  if (gram) checkGramMemory(model.shape)
+  const graph = buildCalibrationGraph(model, { locate: await locateWeights(model), gram })
   const session = await createSession(graph, { ...settings, optimize: false })
   const totals = new Map<string, Float64Array>()
+  const grams = gram ? createGrams(model) : []
   try {
     await runWindows(tokens, batchWindows ?? defaultBatchWindows(tokens.windowLength), control, async (batch) => {
       const outputs = await session.run({ input_ids: batch })
-      for (const name of Object.values(calibrationOutputs)) addTo(totals, name, dataOf(outputs, name, 'float64'))
+      for (const name of sumNames) addTo(totals, name, dataOf(outputs, name, 'float64'))
+      for (const [module, total] of grams.entries()) {
+        addLowerTriangle(total, dataOf(outputs, calibrationOutputs.gram(module), 'float64'))
+      }
     })
   } finally {
     await session.release()
@@ -29,16 +38,39 @@ export async function calibrateModel(
   for (let module = 0; module < 2 * model.shape.layers; module++) {
     const described = await describeModule(model, totals, module, tokens.windows * tokens.windowLength)
     await refuseNotFinite(model, module, described)
-    modules.push(described)
+    modules.push({ ...described, gram: grams[module] ?? null })
   }
   return { modules, windows: tokens.windows, windowLength: tokens.windowLength }
 }
 
-async function refuseNotFinite(model: HuggingFaceModel, module: number, calibration: ModuleCalibration): Promise<void> {
+async function refuseNotFinite(
+  model: HuggingFaceModel,
+  module: number,
+  calibration: Omit<ModuleCalibration, 'gram'>,
+): Promise<void> {
   const place = `layer ${module >> 1}, ${module % 2 === 0 ? 'attention' : 'feed-forward'}`
   for (const [name, values] of Object.entries(calibration)) {
     const bad = typeof values === 'number' ? null : findNotFinite(values)
     if (bad !== null) throw await explainNotFinite(model, `${place}: ${name} of channel ${bad} is ${values[bad]}`)
+  }
+}
+
+const { attentionSums, attentionSquareSums, ffnSums, ffnSquareSums } = calibrationOutputs
+const sumNames = [attentionSums, attentionSquareSums, ffnSums, ffnSquareSums]
+
+/** One packed lower triangle of zeros a module. */
+function createGrams({ layers, shape }: HuggingFaceModel): Float64Array[] {
+  const widths = layers.flatMap(() => [shape.queryHeads * shape.headDim, shape.ffnChannels])
+  return widths.map((width) => createSharedFloat64(packedLength(width)))
+}
+
+/** Adds the lower triangle of a symmetric matrix of row length `width` to its packed rows. */
+function addLowerTriangle(total: Float64Array, matrix: Float64Array): void {
+  const width = Math.sqrt(matrix.length)
+  for (let row = 0, at = 0; row < width; row++) {
+    for (let column = 0; column <= row; column++, at++) {
+      total[at] = (total[at] as number) + (matrix[row * width + column] as number)
+    }
   }
 }
 
@@ -56,13 +88,12 @@ async function describeModule(
   totals: ReadonlyMap<string, Float64Array>,
   module: number,
   count: number,
-): Promise<ModuleCalibration> {
+): Promise<Omit<ModuleCalibration, 'gram'>> {
   const layer = module >> 1
   const isAttention = module % 2 === 0
   const tensors = model.layers[layer]
   const weight = isAttention ? tensors?.o : tensors?.down
   if (weight === undefined) throw new RangeError(`The model has no layer ${layer}`)
-  const { attentionSums, attentionSquareSums, ffnSums, ffnSquareSums } = calibrationOutputs
   const [hidden = 0, inputs = 0] = weight.shape
   const rowOf = (name: string) => (totals.get(name) ?? new Float64Array()).slice(layer * inputs, (layer + 1) * inputs)
   const sum = rowOf(isAttention ? attentionSums : ffnSums)

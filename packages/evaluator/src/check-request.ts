@@ -1,5 +1,5 @@
 import { EspalierError, type ModelShape } from '@espalier/contracts'
-import type { KeptIndices } from '@espalier/pruning'
+import { type KeptIndices, packedLength } from '@espalier/pruning'
 import type { CalibrationRecord, WindowedTokens } from './evaluator.js'
 
 /**
@@ -84,6 +84,16 @@ export function checkCalibration(calibration: CalibrationRecord, shape: ModelSha
     'POLICY_UNCALIBRATED',
     `The calibration record is of another model: ${modules.length} modules, expected ${2 * shape.layers}, or other widths`,
     { modules: modules.length, expected: 2 * shape.layers },
+  )
+}
+
+/** @throws EspalierError POLICY_UNCALIBRATED when the record cannot serve least squares */
+export function checkGram({ modules }: CalibrationRecord): void {
+  if (modules.every(({ gram, sum }) => gram?.length === packedLength(sum.length))) return
+  throw new EspalierError(
+    'POLICY_UNCALIBRATED',
+    'The calibration was recorded without Gram matrices, which the compensation "least-squares" needs: calibrate with them',
+    { compensation: 'least-squares' },
   )
 }
 

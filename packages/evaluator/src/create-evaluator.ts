@@ -1,6 +1,6 @@
 import { checkCount } from './check-request.js'
 import { countCpus } from './count-cpus.js'
-import type { Evaluator, EvaluatorOptions, WindowedTokens } from './evaluator.js'
+import type { CalibrationRecord, Evaluator, EvaluatorOptions, WindowedTokens } from './evaluator.js'
 import type { ThreadModel } from './thread-calls.js'
 import { ThreadClient } from './thread-client.js'
 
@@ -26,12 +26,27 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
     await thread.close()
     throw error
   }
+  const keyOf = createKeys()
   return {
-    measure: ({ signal, onProgress, ...request }) =>
-      thread.call('measure', { model, request: { ...request, ids: copyUsed(request) } }, { signal, onProgress }),
+    measure: ({ signal, onProgress, ...given }) => {
+      const request = { ...given, ids: copyUsed(given), calibrationKey: keyOf(given.calibration) }
+      return thread.call('measure', { model, request }, { signal, onProgress })
+    },
     calibrate: ({ signal, onProgress, ...tokens }) =>
       thread.call('calibrate', { model, tokens: { ...tokens, ids: copyUsed(tokens) } }, { signal, onProgress }),
     close: () => thread.close(),
+  }
+}
+
+/** Names records, because the thread gets a new copy with every call. */
+function createKeys(): (record: CalibrationRecord | null) => string {
+  const keys = new WeakMap<CalibrationRecord, string>()
+  let count = 0
+  return (record) => {
+    if (record === null) return 'none'
+    const key = keys.get(record) ?? String(count++)
+    keys.set(record, key)
+    return key
   }
 }
 

@@ -4,22 +4,30 @@ import type { KeptIndices } from '@espalier/pruning'
 import { Tensor } from 'onnxruntime-node'
 import type { CalibrationRecord } from './evaluator.js'
 
-/** Inputs of the evaluation graph that say which policy it measures. */
+/**
+ * Inputs of the evaluation graph that say which policy it measures.
+ *
+ * @param fitted by module, output weights in place of the model's, [hidden, input channels kept]
+ */
 export function createPolicyFeeds(
   shape: ModelShape,
   keptIndices: KeptIndices | null,
   calibration: CalibrationRecord | null,
+  fitted: ReadonlyMap<number, Float32Array>,
 ): Record<string, Tensor> {
   const feeds = createCompensationFeeds(shape, calibration)
   const unitsOf = (module: number) => (module % 2 === 0 ? shape.kvHeads : shape.ffnChannels)
   for (let module = 0; module < 2 * shape.layers; module++) {
     const kept = keptIndices?.[module] ?? Array.from({ length: unitsOf(module) }, (_, unit) => unit)
     feeds[evaluationInputs.kept(module)] = new Tensor('int64', BigInt64Array.from(kept, BigInt), [kept.length])
+    const weight = fitted.get(module) ?? new Float32Array()
+    const dimensions = [shape.hiddenSize, weight.length / shape.hiddenSize]
+    feeds[evaluationInputs.outputWeight(module)] = new Tensor('float32', weight, dimensions)
   }
   return feeds
 }
 
-/** Zeros switch mean compensation off. */
+/** Zeros switch compensation off. */
 function createCompensationFeeds(shape: ModelShape, calibration: CalibrationRecord | null): Record<string, Tensor> {
   const modules = calibration?.modules ?? []
   const stack = (rows: readonly Float64Array[], count: number, width: number) => {

@@ -1,12 +1,12 @@
 /** Entry of the worker thread: the only place where ONNX Runtime runs, because its calls block their thread. */
 import { parentPort } from 'node:worker_threads'
 import { recordError } from '@espalier/contracts'
-import { buildEvaluationGraph, type HuggingFaceModel, openModel } from '@espalier/model-graph'
-import type { InferenceSession } from 'onnxruntime-node'
+import { buildEvaluationGraph, openModel } from '@espalier/model-graph'
 import { calibrateModel } from './calibrate-model.js'
 import { createSession, locateWeights } from './create-session.js'
+import { FittedWeights } from './fitted-weights.js'
 import { measureLogits } from './measure-logits.js'
-import { measurePolicy } from './measure-policy.js'
+import { measurePolicy, type PolicySession } from './measure-policy.js'
 import { runProducts } from './run-products.js'
 import { Aborted, type CallControl } from './run-windows.js'
 import type {
@@ -18,14 +18,9 @@ import type {
   ThreadResults,
 } from './thread-calls.js'
 
-interface OpenedModel {
-  readonly model: HuggingFaceModel
-  readonly session: InferenceSession
-}
-
 const port = parentPort
 if (port === null) throw new Error('evaluation-thread.js runs as a worker thread only')
-let opened: OpenedModel | null = null
+let opened: PolicySession | null = null
 
 port.on('message', async ({ call, abort }: ThreadRequest) => {
   const reply = (message: ThreadReply) => port.postMessage(message)
@@ -51,8 +46,8 @@ async function answer(call: ThreadCall, control: CallControl): Promise<ThreadRes
       await open(call.payload.model)
       return null
     case 'measure': {
-      const { model, session } = await open(call.payload.model)
-      return measurePolicy(model, session, call.payload.request, call.payload.model.batchWindows, control)
+      const session = await open(call.payload.model)
+      return measurePolicy(session, call.payload.request, call.payload.model.batchWindows, control)
     }
     case 'calibrate': {
       const { model } = await open(call.payload.model)
@@ -68,11 +63,11 @@ async function answer(call: ThreadCall, control: CallControl): Promise<ThreadRes
   }
 }
 
-async function open(settings: ThreadModel): Promise<OpenedModel> {
+async function open(settings: ThreadModel): Promise<PolicySession> {
   if (opened === null) {
     const model = await openModel(settings.modelDirectory)
     const graph = buildEvaluationGraph(model, { locate: await locateWeights(model) })
-    opened = { model, session: await createSession(graph, settings) }
+    opened = { model, session: await createSession(graph, settings), fittedWeights: new FittedWeights(model) }
   }
   return opened
 }

@@ -1,3 +1,4 @@
+import type { Compensation, ImportanceMetric } from '@espalier/contracts'
 import type { KeptIndices, ModuleStatistics } from '@espalier/pruning'
 
 /** Where the graph runs. `cuda` needs the CUDA libraries of ONNX Runtime and a device. */
@@ -7,9 +8,14 @@ export type ExecutionProvider = 'cpu' | 'cuda'
 export interface ModuleCalibration extends ModuleStatistics {
   /** [hidden], W times the mean input, float64. */
   readonly outputMean: Float64Array
+  /**
+   * sum x_i x_j for j <= i, packed rows of the lower triangle, in memory that threads share; null: not recorded.
+   * Least-squares compensation needs it.
+   */
+  readonly gram: Float64Array | null
 }
 
-/** One calibration pass: everything that importance metrics and mean compensation need, whatever the policy. */
+/** One calibration pass: everything that importance metrics and compensation need, whatever the policy. */
 export interface CalibrationRecord {
   /** Module order: attention 0, feed-forward 0, attention 1, ...; length 2 x layers. */
   readonly modules: readonly ModuleCalibration[]
@@ -35,11 +41,18 @@ export interface RunOptions {
 export interface MeasureRequest extends WindowedTokens, RunOptions {
   /** Units kept by each module; null: the dense model. */
   readonly keptIndices: KeptIndices | null
-  /** Mean compensation of what is removed when given; null: none. */
+  /** What compensation is computed from; null: no compensation. */
   readonly calibration: CalibrationRecord | null
+  /** Default: `mean`. `least-squares` needs a calibration with Gram matrices. */
+  readonly compensation?: Compensation | undefined
+  /** How the kept units were chosen, if they are the most important ones: then least squares is solved faster. */
+  readonly metric?: ImportanceMetric | undefined
 }
 
-export interface CalibrateRequest extends WindowedTokens, RunOptions {}
+export interface CalibrateRequest extends WindowedTokens, RunOptions {
+  /** Whether Gram matrices are recorded too, for least-squares compensation; `gramBytesOf` says what they take. */
+  readonly gram?: boolean | undefined
+}
 
 /** Perplexity = exp(sum of nll / tokens), the protocol of SparseGPT, Wanda and FLAP. */
 export interface Measurement {
@@ -67,10 +80,13 @@ export interface Evaluator {
    * Perplexity of a policy.
    *
    * @throws EspalierError TEXT_TOO_SHORT, MODEL_WINDOW_TOO_LONG, TOKEN_OUT_OF_RANGE, POLICY_LAYER_COUNT,
-   *   POLICY_UNIT_OUT_OF_RANGE, EVALUATION_NOT_FINITE, EVALUATION_FAILED
+   *   POLICY_UNIT_OUT_OF_RANGE, POLICY_UNCALIBRATED, EVALUATION_NOT_FINITE, EVALUATION_FAILED
    */
   measure(request: MeasureRequest): Promise<Measurement>
-  /** Runs the dense model once and records its modules' statistics. Same errors as `measure`. */
+  /**
+   * Runs the dense model once and records its modules' statistics. Errors of `measure`, and CALIBRATION_TOO_LARGE when
+   * Gram matrices are wanted that would not fit into memory.
+   */
   calibrate(request: CalibrateRequest): Promise<CalibrationRecord>
   /** Ends the thread and frees the session; calls under way reject. */
   close(): Promise<void>

@@ -1,6 +1,7 @@
 import type { RecordedError } from '@espalier/contracts'
 import type { SessionSettings } from './create-session.js'
-import type { CalibrationRecord, Measurement, MeasureRequest, RunOptions, WindowedTokens } from './evaluator.js'
+import type { CalibrateRequest, CalibrationRecord, Measurement, RunOptions, WindowedTokens } from './evaluator.js'
+import type { PolicyRequest } from './measure-policy.js'
 
 /** The model that a call is about. Every call carries it, so that a thread started anew needs no history. */
 export interface ThreadModel extends SessionSettings {
@@ -17,8 +18,8 @@ interface CallOf<K extends string, P> {
 /** What the main thread asks, one call at a time. */
 export type ThreadCall =
   | CallOf<'open', { readonly model: ThreadModel }>
-  | CallOf<'measure', { readonly model: ThreadModel; readonly request: Omit<MeasureRequest, keyof RunOptions> }>
-  | CallOf<'calibrate', { readonly model: ThreadModel; readonly tokens: WindowedTokens }>
+  | CallOf<'measure', { readonly model: ThreadModel; readonly request: PolicyRequest }>
+  | CallOf<'calibrate', { readonly model: ThreadModel; readonly tokens: Omit<CalibrateRequest, keyof RunOptions> }>
   | CallOf<'measureLogits', { readonly path: string; readonly tokens: WindowedTokens; readonly threads: number }>
   | CallOf<'measureProductPeak', { readonly threads: number }>
   | CallOf<'close', null>

@@ -20,33 +20,43 @@ export const calibrationOutputs = {
   /** [layers, ffnChannels] */
   ffnSums: 'ffn_sums',
   ffnSquareSums: 'ffn_square_sums',
+  /** [width, width], sum x x^T of one module; only with `gram`. */
+  gram: (module: number) => `gram_${module}`,
 } as const
+
+export interface CalibrationGraphOptions {
+  /** Default: beside `config.json`. */
+  readonly locate?: LocateWeight
+  /** Whether every module's Gram matrix is given too. */
+  readonly gram?: boolean
+}
 
 interface InputStatistics {
   readonly sum: string
   readonly squareSum: string
+  /** [width, width]; null: not wanted. */
+  readonly gram: string | null
 }
 
 /**
  * The dense model up to its last layer, giving for every input channel of every o_proj and down_proj the sum and
- * the sum of squares over the tokens of the run, accumulated in double. Input: `input_ids` int64 [B, T].
+ * the sum of squares over the tokens of the run, accumulated in double, and on demand the sum of x x^T of every
+ * module. Input: `input_ids` int64 [B, T].
  */
-export function buildCalibrationGraph(
-  model: HuggingFaceModel,
-  options: { readonly locate?: LocateWeight } = {},
-): Uint8Array {
+export function buildCalibrationGraph(model: HuggingFaceModel, options: CalibrationGraphOptions = {}): Uint8Array {
   const graph = new OnnxGraph('calibration')
   const context = addDecoderContext(graph, model, fusedOperators, options.locate ?? locateInModel)
   const attention: InputStatistics[] = []
   const ffn: InputStatistics[] = []
+  const withGram = options.gram ?? false
   let residual = addEmbedding(graph, context)
   for (const layer of model.layers) {
     const heads = addAttention(graph, context, layer, addNorm(graph, context, residual, layer.inputNorm), null)
-    attention.push(addInputStatistics(graph, heads))
+    attention.push(addInputStatistics(graph, heads, withGram))
     residual = addToResidual(graph, context, residual, heads, [layer.o, layer.oBias, layer.attentionOutputNorm])
     const normed = addNorm(graph, context, residual, layer.feedForwardNorm)
     const channels = addFeedForward(graph, context, layer, normed, null)
-    ffn.push(addInputStatistics(graph, channels))
+    ffn.push(addInputStatistics(graph, channels, withGram))
     residual = addToResidual(graph, context, residual, channels, [
       layer.down,
       layer.downBias,
@@ -76,17 +86,29 @@ export function buildCalibrationGraph(
     ffnChannels,
     calibrationOutputs.ffnSquareSums,
   )
+  const declareGram = (gram: string | null, module: number, width: number) => {
+    if (gram !== null) graph.addOutput(gram, 'double', [width, width], calibrationOutputs.gram(module))
+  }
+  attention.forEach(({ gram }, layer) => {
+    declareGram(gram, 2 * layer, queryHeads * headDim)
+  })
+  ffn.forEach(({ gram }, layer) => {
+    declareGram(gram, 2 * layer + 1, ffnChannels)
+  })
   return graph.encodeModel(evaluationModelOptions)
 }
 
-/** Sum and sum of squares over B and T, each [1, width]. */
-function addInputStatistics(graph: OnnxGraph, value: string): InputStatistics {
+/** Sum and sum of squares over B and T, each [1, width], and x^T x of the tokens when it is wanted. */
+function addInputStatistics(graph: OnnxGraph, value: string, withGram: boolean): InputStatistics {
   const double = graph.add('Cast', [value], { to: { type: 'double' } })
   const total = (summand: string) => {
     const sum = graph.add('ReduceSum', [summand, graph.int64([0, 1])], { keepdims: 0 })
     return graph.add('Unsqueeze', [sum, graph.int64([0])])
   }
-  return { sum: total(double), squareSum: total(graph.add('Mul', [double, double])) }
+  const squareSum = total(graph.add('Mul', [double, double]))
+  if (!withGram) return { sum: total(double), squareSum, gram: null }
+  const tokens = graph.add('Flatten', [double], { axis: 2 })
+  return { sum: total(double), squareSum, gram: graph.add('Gemm', [tokens, tokens], { transA: 1 }) }
 }
 
 type OutputTensors = readonly [weight: TensorLocation, bias: TensorLocation | null, norm: TensorLocation | null]

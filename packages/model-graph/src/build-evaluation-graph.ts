@@ -33,6 +33,8 @@ export const evaluationInputs = {
   ids: 'input_ids',
   /** int64 [units kept], sorted. */
   kept: (module: number) => `kept_${module}`,
+  /** float [hidden, input channels kept]: stands in for the kept columns of o_proj or down_proj; no columns: they stay. */
+  outputWeight: (module: number) => `output_weight_${module}`,
   /** float [layers, queryHeads x headDim]: mean input of o_proj over the calibration tokens; zeros: no compensation. */
   attentionMeans: 'attention_means',
   /** float [layers, ffnChannels]: the same for down_proj. */
@@ -46,7 +48,8 @@ export const evaluationInputs = {
  *
  * Inputs: `evaluationInputs`. Output: `nll` float [B x (T - 1)], negative log-likelihood of every next token.
  * A module with no kept unit is skipped. Mean compensation of module m adds
- * W[:, removed] E[x[removed]] = W E[x] - W[:, kept] E[x[kept]] to its output.
+ * W[:, removed] E[x[removed]] = W E[x] - W[:, kept] E[x[kept]] to its output; with an `outputWeight` W' in place of
+ * W[:, kept] it adds W E[x] - W' E[x[kept]], the bias of least-squares compensation.
  * The model's own bias of o_proj or down_proj always stays.
  */
 export function buildEvaluationGraph(model: HuggingFaceModel, options: EvaluationGraphOptions = {}): Uint8Array {
@@ -74,6 +77,7 @@ export function buildEvaluationGraph(model: HuggingFaceModel, options: Evaluatio
 function addPolicyInputs(graph: OnnxGraph, { shape }: HuggingFaceModel): void {
   for (let module = 0; module < 2 * shape.layers; module++) {
     graph.addInput(evaluationInputs.kept(module), 'int64', [`units_${module}`])
+    graph.addInput(evaluationInputs.outputWeight(module), 'float', [shape.hiddenSize, `fitted_${module}`])
   }
   graph.addInput(evaluationInputs.attentionMeans, 'float', [shape.layers, shape.queryHeads * shape.headDim])
   graph.addInput(evaluationInputs.ffnMeans, 'float', [shape.layers, shape.ffnChannels])
@@ -175,8 +179,28 @@ function addPrunableModule(
   return { value: addNorm(graph, context, graph.add('Add', [value, bias]), module.outputNorm), bias: null }
 }
 
-/** The kept input columns of o_proj or down_proj as float, [hidden, kept x columns]. */
-function addOutputWeight(
+/** What stands in for the kept columns of o_proj or down_proj, or they themselves, [hidden, kept x columns] float. */
+function addOutputWeight(graph: OnnxGraph, context: DecoderContext, module: PrunableModule, kept: string): string {
+  const given = evaluationInputs.outputWeight(module.index)
+  const isGiven = graph.add('Greater', [graph.add('Size', [given]), graph.int64(0)])
+  const declareOutput = (branch: OnnxGraph, value: string) => {
+    branch.addOutput(value, 'float', [context.model.shape.hiddenSize, 'columns'], branch.createName('columns'))
+  }
+  const fitted = graph.createSubgraph('fitted')
+  declareOutput(fitted, fitted.add('Identity', [given]))
+  const stored = graph.createSubgraph('stored')
+  declareOutput(stored, addStoredColumns(stored, context, module, kept))
+  const weight = graph.createName('output_weight')
+  graph.addNode({
+    operator: 'If',
+    inputs: [isGiven],
+    outputs: [weight],
+    attributes: { then_branch: { graph: fitted }, else_branch: { graph: stored } },
+  })
+  return weight
+}
+
+function addStoredColumns(
   graph: OnnxGraph,
   { weights }: DecoderContext,
   { output, columns }: PrunableModule,

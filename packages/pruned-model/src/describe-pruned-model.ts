@@ -1,5 +1,5 @@
 import { createPrunableModel, nameOfModule } from '@espalier/pruning'
-import type { PrunedModel, PruningRequest } from './pruning-request.js'
+import { isCompensated, type PrunedModel, type PruningRequest } from './pruning-request.js'
 
 export type PrunedFormat = 'onnx' | 'huggingface'
 
@@ -30,13 +30,14 @@ const precision = {
 } as const
 
 function describeContent(request: PruningRequest, format: PrunedFormat, written: Omit<PrunedModel, 'files'>): string {
-  const { model, modelHash, metric, calibration } = request
+  const { model, modelHash, metric, compensation } = request
   const what = {
     onnx: 'Only the kept weights are here (`model.onnx`, weights in `model.onnx.safetensors`); arithmetic is float32.',
     huggingface:
       'Removed units are zeros, so shapes, files and speed are those of the original, and every loader of the original loads it.',
   }[format]
   const dtype = precision[model.layers[0]?.o.dtype ?? model.embedding.dtype]
+  const fitted = 'The kept columns of o_proj and down_proj were fitted anew by least squares. '
   const biases = {
     onnx: 'The mean output of removed units is added as float32 biases.',
     huggingface: `The mean output of removed units is added as biases of o_proj and down_proj, in ${dtype} as the weights.`,
@@ -45,8 +46,8 @@ function describeContent(request: PruningRequest, format: PrunedFormat, written:
     `Made by Espalier from the model with SHA-256 ${modelHash}.`,
     what,
     `Units were ranked by \`${metric}\`.`,
-    ...(written.compensationWritten ? [biases] : []),
-    ...(calibration && written.note !== null
+    ...(written.compensationWritten ? [`${compensation === 'least-squares' ? fitted : ''}${biases}`] : []),
+    ...(isCompensated(request) && written.note !== null
       ? [`No compensation: ${written.note}; the perplexities below are the policy's with it.`]
       : []),
     '`policy.json` names the kept units.',

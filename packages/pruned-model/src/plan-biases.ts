@@ -4,7 +4,7 @@ import { type ModuleCompensation, planCompensation } from './plan-compensation.j
 import type { PruningRequest } from './pruning-request.js'
 
 /** A bias to write: in place of one that the model has, or a new one. */
-interface PlannedBias {
+export interface PlannedBias {
   readonly name: string
   /** Weight file of the model that it goes with. */
   readonly file: string
@@ -92,7 +92,7 @@ function planOutputBias(
   const length = model.shape.hiddenSize
   const read = async () => {
     const own = present ? await model.readFloat32(present) : new Float32Array(length)
-    const added = compensation ? await compensation.compute() : new Float32Array(length)
+    const added = compensation ? await compensation.bias() : new Float32Array(length)
     return encodeFloats(
       own.map((value, i) => value + (added[i] ?? 0)),
       dtype,

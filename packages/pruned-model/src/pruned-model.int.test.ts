@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { policyFileSchema } from '@espalier/contracts'
+import { type Compensation, policyFileSchema } from '@espalier/contracts'
 import { type CalibrationRecord, createEvaluator, measureLogitsModel } from '@espalier/evaluator'
 import { hashModel, openModel } from '@espalier/model-graph'
 import {
@@ -26,7 +26,7 @@ const fixtures = join(repository, 'packages/model-graph/fixtures')
 
 interface ReferenceCase {
   name: string
-  compensation: 'none' | 'mean'
+  compensation: Compensation
   keepGroups: number[][]
   keepChannels: number[][]
   nll: number[]
@@ -49,7 +49,7 @@ afterAll(() => rm(scratch, { recursive: true }))
 async function calibrate(directory: string, ids: readonly number[], windowLength: number): Promise<CalibrationRecord> {
   const evaluator = await createEvaluator({ modelDirectory: directory, threads: 1 })
   const windows = Math.floor(ids.length / windowLength)
-  const record = await evaluator.calibrate({ ids: Int32Array.from(ids), windowLength, windows })
+  const record = await evaluator.calibrate({ ids: Int32Array.from(ids), windowLength, windows, gram: true })
   await evaluator.close()
   return record
 }
@@ -82,7 +82,8 @@ async function requestFor(
     modelHash: await hashModel(model),
     keptIndices: keepGroups.flatMap((groups, layer) => [groups, keepChannels[layer] ?? []]),
     metric: 'wanda',
-    calibration: compensation === 'mean' ? calibration.modules : null,
+    compensation,
+    calibration: calibration.modules,
     directory: await mkdtemp(join(scratch, 'out-')),
     report,
   }
@@ -160,6 +161,48 @@ describe.each([
   })
 })
 
+// llama-biases has bfloat16 weights and biases of its own, mistral no place for biases in its Hugging Face format.
+it.each(['llama-gqa', 'llama-biases', 'mistral'])(
+  '%s: least squares in the files is what was measured',
+  async (name) => {
+    const directory = join(fixtures, 'models', name)
+    const { ids, windowLength, calibrationIds, cases }: Reference = await readJson(
+      fixtures,
+      'reference',
+      `${name}.json`,
+    )
+    const tokens = { ids: Int32Array.from(ids), windowLength, windows: ids.length / windowLength }
+    const calibration = await calibrate(directory, calibrationIds, windowLength)
+    const evaluator = await createEvaluator({ modelDirectory: directory, threads: 1 })
+    const write = async (testCase: ReferenceCase, how: typeof writeCompactOnnx) => {
+      const request = await requestFor(directory, testCase, calibration)
+      const written = await how(request)
+      const policy = policyFileSchema.parse(await readJson(request.directory, 'policy.json'))
+      expect(policy.compensation).toBe(written.compensationWritten ? 'least-squares' : 'none')
+      return { ...request, written }
+    }
+    for (const chosen of cases.filter(isChosen)) {
+      const testCase = { ...chosen, compensation: 'least-squares' as const }
+      const compact = await write(testCase, writeCompactOnnx)
+      const { keptIndices } = compact
+      const measured = await evaluator.measure({ ...tokens, keptIndices, calibration, compensation: 'least-squares' })
+      const byMean = await evaluator.measure({ ...tokens, keptIndices, calibration })
+      // Else this test could not tell one compensation from the other.
+      expect(Math.abs(measured.logPerplexity / byMean.logPerplexity - 1)).toBeGreaterThan(1e-3)
+      const path = join(compact.directory, 'model.onnx')
+      expectClose((await measureLogitsModel({ path, ...tokens, threads: 1 })).nll, measured.nll, 1e-5)
+
+      const folder = await write(testCase, writeHuggingFace)
+      expect(folder.written.compensationWritten).toBe(canCompensate(name))
+      const bare = await evaluator.measure({ ...tokens, keptIndices, calibration: null })
+      const expected = canCompensate(name) ? measured : bare
+      const { nll } = await measureFolder(folder.directory, tokens)
+      expectClose(nll, expected.nll, name === 'llama-biases' ? 2e-3 : 1e-5)
+    }
+    await evaluator.close()
+  },
+)
+
 it('writes compensation of qwen3 when only attention needs it, which is where its config has biases', async () => {
   const directory = join(fixtures, 'models/qwen3')
   const { ids, windowLength, calibrationIds }: Reference = await readJson(fixtures, 'reference/qwen3.json')
@@ -203,6 +246,7 @@ describe('what lies beside the weights', () => {
       modelHash: await hashModel(model),
       keptIndices: selectKeptIndices(rankModules('wanda', statistics, prunable), kept),
       metric: 'wanda',
+      compensation: 'mean',
       calibration: statistics,
       directory: await mkdtemp(join(scratch, 'demo-')),
       report,

@@ -1,4 +1,4 @@
-import type { ImportanceMetric } from '@espalier/contracts'
+import type { Compensation, ImportanceMetric } from '@espalier/contracts'
 import type { HuggingFaceModel } from '@espalier/model-graph'
 import type { KeptIndices } from '@espalier/pruning'
 
@@ -7,6 +7,8 @@ export interface ModuleInputSums {
   readonly count: number
   /** [inputs of o_proj or down_proj] */
   readonly sum: Float64Array
+  /** sum x_i x_j for j <= i, packed rows of the lower triangle; least-squares compensation needs it. */
+  readonly gram?: Float64Array | null
 }
 
 /** Numbers for the README of a pruned model; null: not measured. */
@@ -36,11 +38,17 @@ export interface PruningRequest {
   readonly keptIndices: KeptIndices
   /** How the units were ranked; goes into policy.json. */
   readonly metric: ImportanceMetric
-  /** Mean compensation from these sums, 2 x layers (`CalibrationRecord.modules` fits); null: no compensation. */
+  readonly compensation: Compensation
+  /** What compensation is computed from, 2 x layers (`CalibrationRecord.modules` fits); null: no compensation. */
   readonly calibration: readonly ModuleInputSums[] | null
   /** Folder to write into; made when absent. */
   readonly directory: string
   readonly report: PrunedModelReport
+}
+
+/** Whether compensation is asked for and can be computed. */
+export function isCompensated({ compensation, calibration }: PruningRequest): boolean {
+  return compensation !== 'none' && calibration !== null
 }
 
 export interface PrunedFile {
@@ -54,7 +62,7 @@ export interface PrunedModel {
   readonly files: readonly PrunedFile[]
   /** Parameters that are left, the biases of the compensation included, a tied matrix counted once. */
   readonly parameters: number
-  /** Whether the files hold mean compensation. */
+  /** Whether the files hold the compensation. */
   readonly compensationWritten: boolean
   /** Why compensation that was asked for is not in the files; null: it is, or was not asked for. */
   readonly note: string | null

@@ -2,10 +2,16 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { buildCompactGraph, type TensorLocation } from '@espalier/model-graph'
 import { keptUnitsOf } from '@espalier/pruning'
-import { openSafetensors, readBytesAt, type SafetensorsEntry, writeSafetensors } from '@espalier/tensor-files'
-import { planCompensation } from './plan-compensation.js'
+import {
+  encodeFloats,
+  openSafetensors,
+  readBytesAt,
+  type SafetensorsEntry,
+  writeSafetensors,
+} from '@espalier/tensor-files'
+import { type FittedColumns, type ModuleCompensation, planCompensation } from './plan-compensation.js'
 import { countParameters, type PlannedTensor, planKeptTensors } from './plan-selections.js'
-import type { PrunedModel, PruningRequest } from './pruning-request.js'
+import { isCompensated, type PrunedModel, type PruningRequest } from './pruning-request.js'
 import { selectKept } from './select-elements.js'
 import { copyCompanions, writeBytes, writeDescription } from './write-companions.js'
 
@@ -22,8 +28,16 @@ const weightsFileName = 'model.onnx.safetensors'
 export async function writeCompactOnnx(request: PruningRequest): Promise<PrunedModel> {
   const { model, directory, keptIndices } = request
   await mkdir(directory, { recursive: true })
-  const biases = listCompensationEntries(request)
-  const entries = [...planKeptTensors(model, keptIndices).map(keptEntry), ...biases.values()]
+  const compensation = planCompensation(request)
+  const biases = listBiasEntries(compensation, model.shape.hiddenSize)
+  const fitted = new Map(compensation.map((planned) => [planned.output.name, planned.fitted]))
+  const entries = [
+    ...planKeptTensors(model, keptIndices).map((planned) => {
+      const columns = fitted.get(planned.tensor.name)
+      return columns ? fittedEntry(planned, columns) : keptEntry(planned)
+    }),
+    ...biases.values(),
+  ]
   const weights = await writeSafetensors(join(directory, weightsFileName), entries, { producer: 'espalier' })
   const locate = await createLocator(join(directory, weightsFileName))
   const graph = buildCompactGraph(model, {
@@ -36,7 +50,7 @@ export async function writeCompactOnnx(request: PruningRequest): Promise<PrunedM
   })
   const summary = {
     parameters: countParameters(entries),
-    compensationWritten: request.calibration !== null,
+    compensationWritten: isCompensated(request),
     note: null,
   }
   const files = [
@@ -56,12 +70,20 @@ function keptEntry({ tensor, selection, shape }: PlannedTensor): SafetensorsEntr
   return { name: tensor.name, dtype: tensor.dtype, shape, read }
 }
 
+function fittedEntry({ tensor, shape }: PlannedTensor, columns: FittedColumns): SafetensorsEntry {
+  const read = async () => encodeFloats(await columns.weight(), tensor.dtype)
+  return { name: tensor.name, dtype: tensor.dtype, shape, read }
+}
+
 /** By module, the float32 bias of its compensation. */
-function listCompensationEntries(request: PruningRequest): ReadonlyMap<number, SafetensorsEntry> {
-  const entries = planCompensation(request).map(({ module, output, compute }) => {
+function listBiasEntries(
+  compensation: readonly ModuleCompensation[],
+  hidden: number,
+): ReadonlyMap<number, SafetensorsEntry> {
+  const entries = compensation.map(({ module, output, bias }) => {
     const name = output.name.replace(/weight$/, 'compensation')
-    const read = async () => new Uint8Array((await compute()).buffer)
-    return [module, { name, dtype: 'F32', shape: [request.model.shape.hiddenSize], read } as const] as const
+    const read = async () => new Uint8Array((await bias()).buffer)
+    return [module, { name, dtype: 'F32', shape: [hidden], read } as const] as const
   })
   return new Map(entries)
 }

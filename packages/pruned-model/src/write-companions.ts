@@ -57,11 +57,11 @@ export async function writeDescription(
 
 /** The policy of the files: unit indices, not counts, so that nothing has to be ranked again. */
 function createExactPolicy(request: PruningRequest, { compensationWritten }: Omit<PrunedModel, 'files'>): PolicyFile {
-  const { keptIndices, metric, modelHash, model } = request
+  const { keptIndices, metric, modelHash, model, compensation } = request
   return {
     format: 'espalier-policy/1',
     metric,
-    compensation: compensationWritten ? 'mean' : 'none',
+    compensation: compensationWritten ? compensation : 'none',
     modelHash,
     keep: model.layers.map((_, layer) => ({
       kvGroups: [...(keptIndices[2 * layer] ?? [])],

@@ -1,9 +1,17 @@
+export { packedLength } from './cholesky-rows.js'
 export {
   channelImportance,
   type ModuleStatistics,
   rankModules,
   unitImportance,
 } from './importance.js'
+export {
+  factorLeastSquares,
+  type LeastSquaresFactor,
+  type LeastSquaresProblem,
+  leastSquaresBias,
+  solveLeastSquares,
+} from './least-squares.js'
 export { inputChannelsOf, keptUnitsOf, type MaskMatrix, maskMatrix } from './masks.js'
 export { meanCompensationBias } from './mean-compensation.js'
 export { createPolicyFile, needsRanking, type ResolvedPolicy, resolvePolicyFile } from './policy-file.js'

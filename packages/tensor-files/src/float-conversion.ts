@@ -65,6 +65,14 @@ export function encodeFloats(values: Float32Array, dtype: FloatDtype): Uint8Arra
   return new Uint8Array(encoded.buffer)
 }
 
+/** What is left of the values once they have been stored as `dtype`. */
+export function roundFloats(values: Float32Array, dtype: FloatDtype): Float32Array {
+  if (dtype === 'F32' || dtype === 'F64') return values
+  const rounded = new Float32Array(values.length)
+  decodeFloats(encodeFloats(values, dtype), dtype, rounded)
+  return rounded
+}
+
 function encodeBrainFloats(values: Float32Array): Uint16Array {
   const bits = bitsOf(values)
   const halves = new Uint16Array(values.length)

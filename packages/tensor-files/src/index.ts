@@ -1,4 +1,11 @@
-export { decodeFloats, encodeFloats, type FloatDtype, floatBytes, isFloatDtype } from './float-conversion.js'
+export {
+  decodeFloats,
+  encodeFloats,
+  type FloatDtype,
+  floatBytes,
+  isFloatDtype,
+  roundFloats,
+} from './float-conversion.js'
 export {
   type ExternalData,
   type OnnxAttribute,

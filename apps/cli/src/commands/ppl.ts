@@ -36,7 +36,7 @@ export function createPplCommand(terminal: Terminal): Command {
     .requiredOption('--window <tokens>', 'tokens a window', integerFrom(2))
     .option('--windows <count>', 'windows from the start of the text (default: all)', integerFrom(1))
     .option('--policy <file>', 'policy file, format espalier-policy/1 (default: the dense model)')
-    .option('--calibration-text <source>', 'text that ranks units and gives the means for compensation')
+    .option('--calibration-text <source>', 'text that ranks units and gives what compensation needs')
     .option('--calibration-ids <file>', 'the same as token ids')
     .option('--calibration-windows <count>', 'windows of it (default: 16, or all if fewer)', integerFrom(1))
     .option('--threads <count>', 'threads of the numeric session (default: all cores)', integerFrom(1, 1024))

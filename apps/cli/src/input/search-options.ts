@@ -49,7 +49,10 @@ export function addSearchOptions(command: Command): Command {
       defaults.budget,
     )
     .option('--seed <number>', 'same seed, model and texts: same result', integerFrom(0, 2 ** 32 - 1), defaults.seed)
-    .option('--calibration <source>', 'text for importance and means (default: texts/calibration.txt of the model)')
+    .option(
+      '--calibration <source>',
+      'text for importance and compensation (default: texts/calibration.txt of the model)',
+    )
     .option('--validation <source>', 'text that policies are compared on (default: texts/validation.txt of the model)')
     .option('--test <source>', 'text for the final numbers only (default: texts/test.txt of the model)')
     .option('--window <tokens>', 'tokens a window', integerFrom(2), defaults.windowLength)

@@ -1,3 +1,5 @@
+import { homedir } from 'node:os'
+import { join } from 'node:path'
 import { EspalierError } from '@espalier/contracts'
 import { describe, expect, it } from '@jest/globals'
 import { loadConfiguration } from './configuration.js'
@@ -34,6 +36,18 @@ describe('loadConfiguration', () => {
     expect(config).toMatchObject({ port: 0, threads: 3, leaseMs: 900, ci: true })
   })
 
+  it('reads the variables of the hub as its own tools do', () => {
+    const { hub } = loadConfiguration({ HF_HOME: '/data/hf', HF_TOKEN: 'hf_x\n', HF_HUB_OFFLINE: 'YES' })
+    expect(hub).toEqual({
+      ...{ home: '/data/hf', token: 'hf_x', endpoint: 'https://huggingface.co' },
+      ...{ offline: true, symlinks: true },
+    })
+    expect(loadConfiguration({ XDG_CACHE_HOME: '/cache' }).hub.home).toBe('/cache/huggingface')
+    expect(loadConfiguration({ HF_HUB_OFFLINE: '0', HF_HOME: '~/hf' }).hub).toMatchObject({
+      ...{ offline: false, home: join(homedir(), 'hf') },
+    })
+  })
+
   it.each([
     ['PORT', '70000'],
     ['PORT', '8o80'],
@@ -41,6 +55,7 @@ describe('loadConfiguration', () => {
     ['ESPALIER_LEASE_MS', '-1'],
     ['LOG_LEVEL', 'loud'],
     ['ESPALIER_URL', 'localhost:8080'],
+    ['HF_ENDPOINT', 'huggingface.co'],
   ])('refuses %s=%s, naming variable and value', (variable, value) => {
     const error = errorOf({ [variable]: value })
     expect(error.code).toBe('CONFIGURATION_INVALID')
@@ -53,6 +68,7 @@ describe('loadConfiguration', () => {
     ['DATABASE_URL', 'mysql://root:hunter2@db/x'],
     ['REDIS_URL', 'http://:hunter2@cache'],
     ['ESPALIER_API_KEY', 'hunter2'],
+    ['HF_TOKEN', 'hf hunter2'],
   ])('never shows the value of %s', (variable, value) => {
     const error = errorOf({ [variable]: value })
     expect(error.message).toContain(variable)

@@ -37,6 +37,20 @@ export interface Configuration {
   readonly leaseMs: number
   /** Whether a build server runs this. */
   readonly ci: boolean
+  /** Where models of the Hugging Face hub come from and are kept: the variables of the hub's own tools. */
+  readonly hub: HubConfiguration
+}
+
+interface HubConfiguration {
+  /** Absolute folder shared with the hub's own tools; models lie under `hub`. */
+  readonly home: string
+  readonly endpoint: string
+  /** A secret. */
+  readonly token: string | null
+  /** Nothing is downloaded; what is in the cache is used. */
+  readonly offline: boolean
+  /** Whether files of the cache may be symbolic links. */
+  readonly symlinks: boolean
 }
 
 /** A lease shorter than this is lost to ordinary pauses of a busy machine. */
@@ -44,7 +58,7 @@ const minLeaseMs = 200
 const maxLeaseMs = 3_600_000
 
 /** Variables whose value must not appear in an error. */
-const secretVariables: ReadonlySet<string> = new Set(['DATABASE_URL', 'REDIS_URL', 'ESPALIER_API_KEY'])
+const secretVariables: ReadonlySet<string> = new Set(['DATABASE_URL', 'REDIS_URL', 'ESPALIER_API_KEY', 'HF_TOKEN'])
 
 const urlWith = (...protocols: readonly string[]) =>
   z.string().refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol), {
@@ -82,7 +96,20 @@ const environmentSchema = z.object({
     .optional(),
   ESPALIER_LEASE_MS: integerWithin(minLeaseMs, maxLeaseMs).optional(),
   CI: z.string().optional(),
+  HF_HOME: z.string().optional(),
+  XDG_CACHE_HOME: z.string().optional(),
+  HF_ENDPOINT: urlWith('http:', 'https:').optional(),
+  HF_TOKEN: z
+    .string()
+    .trim()
+    .regex(/^[\x21-\x7e]+$/, { error: 'must have no spaces and only ASCII letters, digits and signs' })
+    .optional(),
+  HF_HUB_OFFLINE: z.string().optional(),
+  HF_HUB_DISABLE_SYMLINKS: z.string().optional(),
 })
+
+/** How the hub's own tools read a switch. */
+const isSwitchedOn = (value: string | undefined) => /^(1|on|yes|true)$/i.test(value ?? '')
 
 function invalid(environment: Record<string, string>, issue: z.core.$ZodIssue): EspalierError {
   const variable = String(issue.path[0])
@@ -125,7 +152,21 @@ export function loadConfiguration(environment: NodeJS.ProcessEnv = process.env):
     apiKey: variables.ESPALIER_API_KEY ?? null,
     leaseMs: variables.ESPALIER_LEASE_MS ?? 5_000,
     ci: variables.CI !== undefined && variables.CI !== 'false' && variables.CI !== '0',
+    hub: {
+      home: resolve(
+        expandHome(variables.HF_HOME) ?? join(variables.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'huggingface'),
+      ),
+      endpoint: variables.HF_ENDPOINT ?? 'https://huggingface.co',
+      token: variables.HF_TOKEN ?? null,
+      offline: isSwitchedOn(variables.HF_HUB_OFFLINE),
+      symlinks: !isSwitchedOn(variables.HF_HUB_DISABLE_SYMLINKS),
+    },
   }
+}
+
+/** The hub's own tools take `~` in a variable for the home folder. */
+function expandHome(path: string | undefined): string | undefined {
+  return path?.replace(/^~(?=$|[\\/])/, homedir())
 }
 
 /** Environment for a child process: this process's own, with some variables set anew. */

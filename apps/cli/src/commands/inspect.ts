@@ -3,7 +3,8 @@ import { basename } from 'node:path'
 import { type HuggingFaceModel, listTensors, openModel } from '@espalier/model-graph'
 import { createPrunableModel } from '@espalier/pruning'
 import { Command } from 'commander'
-import { resolveModelDirectory } from '../input/resolve-model.js'
+import { fetchModel, modelArgument } from '../input/fetch-sources.js'
+import { runInterruptible } from '../input/interruption.js'
 import { formatBytes, formatCount, formatPercent } from '../output/format-values.js'
 import type { Terminal } from '../output/terminal.js'
 
@@ -12,10 +13,11 @@ export function createInspectCommand(terminal: Terminal): Command {
   return new Command('inspect')
     .summary('show what a model is made of and what can be pruned')
     .description('Opens a model folder, checks every tensor, and shows its modules and units. Needs no server.')
-    .argument('<model>', 'folder of a Hugging Face model, or "demo"')
+    .argument('<model>', modelArgument)
     .option('--json', 'print one JSON object')
     .action(async (model: string, options: { json?: true }) => {
-      const description = await describeModel(await openModel(resolveModelDirectory(model)))
+      const directory = await runInterruptible((signal) => fetchModel(model, terminal, signal))
+      const description = await describeModel(await openModel(directory))
       terminal.print(options.json ? JSON.stringify(description) : renderDescription(description))
     })
 }

@@ -1,10 +1,10 @@
 import { Command } from 'commander'
 import { UsageError } from '../input/command-errors.js'
+import { fetchModel, fetchText, modelArgument } from '../input/fetch-sources.js'
 import { runInterruptible } from '../input/interruption.js'
 import { integerFrom } from '../input/parse-options.js'
 import { readPolicy } from '../input/read-policy.js'
 import type { TokenSource } from '../input/read-tokens.js'
-import { resolveModelDirectory } from '../input/resolve-model.js'
 import { measurePerplexity, type PerplexityReport } from '../measure-perplexity.js'
 import { formatPercent, formatPerplexity } from '../output/format-values.js'
 import type { Terminal } from '../output/terminal.js'
@@ -30,7 +30,7 @@ export function createPplCommand(terminal: Terminal): Command {
       'Measures perplexity: the whole text is tokenised without special tokens and cut into windows; what is left over ' +
         'is dropped. Perplexity = exp(sum of negative log-likelihoods / predicted tokens).',
     )
-    .argument('<model>', 'folder of a Hugging Face model, or "demo"')
+    .argument('<model>', modelArgument)
     .option('--text <source>', 'text to measure on: a file, JSON lines or Parquet (rows.jsonl#field), folder::split')
     .option('--ids <file>', 'the same as token ids: a JSON array of whole numbers')
     .requiredOption('--window <tokens>', 'tokens a window', integerFrom(2))
@@ -55,13 +55,15 @@ async function runPpl(model: string, options: PplOptions, terminal: Terminal): P
       '--calibration-ids FILE',
     ] as const),
   )
+  const policy = options.policy === undefined ? null : await readPolicy(options.policy)
   const report = await runInterruptible(async (signal) =>
     measurePerplexity({
-      modelDirectory: resolveModelDirectory(model),
-      ...{ tokens, calibration, signal },
+      modelDirectory: await fetchModel(model, terminal, signal),
+      tokens: await fetchTokens(tokens, terminal, signal),
+      calibration: calibration && (await fetchTokens(calibration, terminal, signal)),
+      ...{ policy, signal },
       windowLength: options.window,
       windows: options.windows ?? null,
-      policy: options.policy === undefined ? null : await readPolicy(options.policy),
       calibrationWindows: options.calibrationWindows ?? null,
       threads: options.threads ?? null,
       onProgress: (stage, done, windows) => terminal.live([`${stage}: ${done} of ${windows} windows`]),
@@ -69,6 +71,10 @@ async function runPpl(model: string, options: PplOptions, terminal: Terminal): P
   )
   terminal.live([])
   terminal.print(options.json ? JSON.stringify(report) : renderReport(report))
+}
+
+async function fetchTokens(source: TokenSource, terminal: Terminal, signal: AbortSignal): Promise<TokenSource> {
+  return 'text' in source ? { text: await fetchText(source.text, terminal, signal) } : source
 }
 
 function chooseSource(

@@ -2,8 +2,8 @@ import { Command } from 'commander'
 import { configurationFor } from '../client/find-service.js'
 import { submitSearch } from '../client/search-requests.js'
 import { withService } from '../client/with-service.js'
+import { fetchSearchSources, modelArgument } from '../input/fetch-sources.js'
 import { runInterruptible } from '../input/interruption.js'
-import { resolveModelDirectory } from '../input/resolve-model.js'
 import { addSearchOptions, createSearchBody, type SearchOptions } from '../input/search-options.js'
 import { followSearch } from '../output/follow-search.js'
 import { createServiceLog } from '../output/service-log.js'
@@ -25,7 +25,7 @@ export function createSearchCommand(terminal: Terminal): Command {
         'for itself and stops it at the end. Ctrl-C detaches from a service that ran already, and stops an own one; ' +
         'the search can go on later.',
     )
-    .argument('<model>', 'folder of a Hugging Face model, or "demo"')
+    .argument('<model>', modelArgument)
     .option('--out <dir>', 'folder for the pruned models (default: they stay in the service)')
     .option('--home <dir>', 'home of the service (default: ESPALIER_HOME or ~/.espalier)')
     .option('--json', 'print one JSON object; progress goes to standard error')
@@ -33,8 +33,9 @@ export function createSearchCommand(terminal: Terminal): Command {
 }
 
 async function runSearch(model: string, options: SearchCommandOptions, terminal: Terminal): Promise<void> {
-  const modelDirectory = resolveModelDirectory(model)
-  const body = await createSearchBody(options, modelDirectory)
+  const fetched = await runInterruptible((signal) => fetchSearchSources(model, options, terminal, signal))
+  const { modelDirectory } = fetched
+  const body = await createSearchBody(fetched.options, modelDirectory)
   const configuration = configurationFor(options.home)
   const log = createServiceLog(terminal, 'problems')
   const note = (text: string) => terminal.note(text)

@@ -1,7 +1,8 @@
 import { Command } from 'commander'
 import { configurationFor, getService } from '../client/find-service.js'
 import { submitSearch } from '../client/search-requests.js'
-import { resolveModelDirectory } from '../input/resolve-model.js'
+import { fetchSearchSources, modelArgument } from '../input/fetch-sources.js'
+import { runInterruptible } from '../input/interruption.js'
 import { addSearchOptions, createSearchBody, type SearchOptions } from '../input/search-options.js'
 import type { Terminal } from '../output/terminal.js'
 
@@ -10,12 +11,13 @@ export function createSubmitCommand(terminal: Terminal): Command {
   return addSearchOptions(new Command('submit'))
     .summary('submit a search to the running service and do not wait for it')
     .description('Submits a search to the running service and prints its id; `watch`, `status` and `export` take it.')
-    .argument('<model>', 'folder of a Hugging Face model on the machine of the service, or "demo"')
+    .argument('<model>', `${modelArgument}; on the machine of the service`)
     .option('--home <dir>', 'home of the service (default: ESPALIER_HOME or ~/.espalier)')
     .option('--json', 'print the search as one JSON object')
     .action(async (model: string, options: SearchOptions & { home?: string; json?: true }) => {
-      const modelDirectory = resolveModelDirectory(model)
-      const body = await createSearchBody(options, modelDirectory)
+      const fetched = await runInterruptible((signal) => fetchSearchSources(model, options, terminal, signal))
+      const { modelDirectory } = fetched
+      const body = await createSearchBody(fetched.options, modelDirectory)
       const client = await getService(configurationFor(options.home))
       const search = await submitSearch(client, modelDirectory, body)
       terminal.print(options.json ? JSON.stringify(search) : search.id)

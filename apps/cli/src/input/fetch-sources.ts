@@ -1,0 +1,91 @@
+import { join } from 'node:path'
+import {
+  type DownloadProgress,
+  isRemoteSource,
+  type ModelHubOptions,
+  resolveDataFile,
+  resolveModelSource,
+} from '@espalier/model-hub'
+import { loadConfiguration } from '@espalier/runtime'
+import { formatBytes, formatSeconds } from '../output/format-values.js'
+import type { Terminal } from '../output/terminal.js'
+import { UsageError } from './command-errors.js'
+import { resolveModelDirectory } from './resolve-model.js'
+
+/** For the help of every command that takes a model. */
+export const modelArgument = 'folder of a Hugging Face model, hf://org/name@revision, address of an archive, or "demo"'
+
+/** Downloads what is an address; a folder and `demo` are taken as they are. Absolute folder of the model. */
+export async function fetchModel(model: string, terminal: Terminal, signal: AbortSignal): Promise<string> {
+  if (!isRemoteSource(model)) return resolveModelDirectory(model)
+  const { directory, revision } = await resolveModelSource(model, createHubOptions(terminal, signal))
+  terminal.live([])
+  terminal.note(`model ${directory}${revision === null ? '' : ` (${revision.slice(0, 12)})`}`)
+  return directory
+}
+
+/**
+ * Downloads a text that is a file of a data set: `hf://datasets/org/name@revision/path`, with `#field` after it as
+ * after a local file. Every other source is given back.
+ */
+export async function fetchText(source: string, terminal: Terminal, signal: AbortSignal): Promise<string> {
+  if (!isRemoteSource(source)) return source
+  const [address = '', ...selection] = source.split('#')
+  const { file } = await resolveDataFile(address, createHubOptions(terminal, signal))
+  terminal.live([])
+  return [file, ...selection].join('#')
+}
+
+/** Where lines cannot be replaced, as in a log. */
+const noteEveryMs = 10_000
+
+interface SearchSources {
+  readonly calibration?: string
+  readonly validation?: string
+  readonly test?: string
+}
+
+/** The model and the texts of a search, downloaded where they are addresses. */
+export async function fetchSearchSources<T extends SearchSources>(
+  model: string,
+  options: T,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<{ readonly modelDirectory: string; readonly options: T }> {
+  const { calibration, validation, test } = options
+  const isWithTexts = calibration !== undefined && validation !== undefined && test !== undefined
+  // Said before gigabytes are downloaded: only a folder made for Espalier has texts of its own.
+  if (isRemoteSource(model) && !isWithTexts) {
+    throw new UsageError(`${model} has no texts of its own: give --calibration FILE, --validation FILE and --test FILE`)
+  }
+  const texts = {
+    ...(calibration === undefined ? {} : { calibration: await fetchText(calibration, terminal, signal) }),
+    ...(validation === undefined ? {} : { validation: await fetchText(validation, terminal, signal) }),
+    ...(test === undefined ? {} : { test: await fetchText(test, terminal, signal) }),
+  }
+  return { modelDirectory: await fetchModel(model, terminal, signal), options: { ...options, ...texts } }
+}
+
+function createHubOptions(terminal: Terminal, signal: AbortSignal): ModelHubOptions {
+  const { hub, home } = loadConfiguration()
+  let notedMs = performance.now()
+  return {
+    ...hub,
+    archives: join(home, 'archives'),
+    signal,
+    onProgress(progress) {
+      const line = renderDownload(progress)
+      if (terminal.interactive) return terminal.live([line])
+      if (performance.now() - notedMs < noteEveryMs) return
+      notedMs = performance.now()
+      terminal.note(line)
+    },
+  }
+}
+
+function renderDownload({ source, bytesDone, bytesTotal, bytesPerSecond, etaSeconds }: DownloadProgress): string {
+  const total = bytesTotal === null ? '' : ` of ${formatBytes(bytesTotal)}`
+  const rate = bytesPerSecond === 0 ? '' : `, ${formatBytes(Math.round(bytesPerSecond))}/s`
+  const left = etaSeconds === null || etaSeconds === 0 ? '' : `, ${formatSeconds(etaSeconds)} left`
+  return `downloading ${source}: ${formatBytes(bytesDone)}${total}${rate}${left}`
+}

@@ -50,7 +50,8 @@ async function refuseNotFinite(
 ): Promise<void> {
   const place = `layer ${module >> 1}, ${module % 2 === 0 ? 'attention' : 'feed-forward'}`
   for (const [name, values] of Object.entries(calibration)) {
-    const bad = typeof values === 'number' ? null : findNotFinite(values)
+    if (typeof values === 'number') continue
+    const bad = findNotFinite(values)
     if (bad !== null) throw await explainNotFinite(model, `${place}: ${name} of channel ${bad} is ${values[bad]}`)
   }
 }

@@ -1,10 +1,10 @@
 import { rename, rm, stat } from 'node:fs/promises'
 import { EspalierError } from '@espalier/contracts'
+import { errorCodeOf } from './error-code.js'
 import { hashFile } from './hash-file.js'
-import type { HubClient, HubFile } from './hub-client.js'
+import type { Checksum, HubClient, HubFile } from './hub-client.js'
 import type { HubSettings } from './model-hub-options.js'
-import type { RepositoryCache } from './repository-cache.js'
-import { findFileBytes } from './repository-cache.js'
+import { findFileBytes, type RepositoryCache } from './repository-cache.js'
 import { transferFile } from './transfer-file.js'
 
 /** A file that came whole and wrong is fetched once more: what was there from an earlier run may have been at fault. */
@@ -37,11 +37,12 @@ export async function downloadBlob(
   let found = ''
   for (let attempt = 1; attempt <= checksumAttempts; attempt++) {
     await transferFile({ ...transfer, onBytes }, settings)
-    const { ino, size } = await stat(incomplete)
-    found = await hashFile(incomplete, file.checksum.kind, settings.signal)
-    if (found === file.checksum.hex) return publish(incomplete, blob, ino, origin.what)
+    const checked = await hashIncomplete(incomplete, file.checksum.kind, settings.signal)
+    if (checked === null) return refuseAbsence(blob, incomplete, origin.what)
+    found = checked.hex
+    if (found === file.checksum.hex) return publish(incomplete, blob, checked.inode, origin.what)
     await rm(incomplete, { force: true })
-    onBytes(-size)
+    onBytes(-checked.bytes)
   }
   throw new EspalierError(
     'MODEL_CHECKSUM_MISMATCH',
@@ -52,10 +53,25 @@ export async function downloadBlob(
   )
 }
 
+/** null: there is no such file any more, as another process, at the same file, was faster. */
+async function hashIncomplete(path: string, kind: Checksum['kind'], signal: AbortSignal | undefined) {
+  try {
+    const { ino: inode, size: bytes } = await stat(path)
+    return { inode, bytes, hex: await hashFile(path, kind, signal) }
+  } catch (error) {
+    if (errorCodeOf(error) === 'ENOENT') return null
+    throw error
+  }
+}
+
 /** Another process may download the same file: what was checked must be what is published. */
 async function publish(incomplete: string, blob: string, checkedInode: number, what: string): Promise<void> {
   const current = await stat(incomplete).catch(() => null)
-  if (current?.ino === checkedInode) return rename(incomplete, blob)
+  if (current?.ino !== checkedInode) return refuseAbsence(blob, incomplete, what)
+  await rename(incomplete, blob).catch(() => refuseAbsence(blob, incomplete, what))
+}
+
+async function refuseAbsence(blob: string, incomplete: string, what: string): Promise<void> {
   if ((await findFileBytes(blob)) !== null) return
   throw new EspalierError('MODEL_DOWNLOAD_FAILED', `${what}: another process replaced ${incomplete}: try again`, {
     source: what,

@@ -101,5 +101,5 @@ async function fetchOne(
   // A blob appears under its name only whole and checked; one of another size has been tampered with.
   if (there !== null && (file.bytes === null || there === file.bytes)) meter.skip(there)
   else await downloadBlob(file, client, cache, settings, (change) => meter.add(change))
-  for (const path of paths) await cache.place(hex, file.commit, path)
+  await cache.place(hex, file.commit, paths)
 }

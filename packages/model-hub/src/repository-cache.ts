@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { link, lstat, mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { copyFile, link, mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { errorCodeOf } from './error-code.js'
 import type { HubSettings } from './model-hub-options.js'
@@ -68,16 +68,22 @@ export class RepositoryCache {
     return findFileBytes(this.file(commit, path))
   }
 
-  /** Makes a blob appear in a snapshot: by a symbolic link, else a hard link, else by moving it there. */
-  async place(hex: string, commit: string, path: string): Promise<void> {
-    const blob = this.blob(hex)
-    const target = this.file(commit, path)
-    await mkdir(dirname(target), { recursive: true })
-    // A link to a blob that somebody has deleted.
-    if ((await lstat(target).catch(() => null)) !== null) await rm(target, { force: true })
+  /** Makes a blob appear in a snapshot at several paths: by links, symbolic or hard, else by copying and moving it. */
+  async place(hex: string, commit: string, paths: readonly string[]): Promise<void> {
+    for (const [index, path] of paths.entries()) {
+      const target = this.file(commit, path)
+      if ((await findFileBytes(target)) !== null) continue
+      await mkdir(dirname(target), { recursive: true })
+      // What lies there is a link to a blob that somebody has deleted.
+      await rm(target, { force: true })
+      await this.#placeOne(this.blob(hex), target, index === paths.length - 1)
+    }
+  }
+
+  async #placeOne(blob: string, target: string, isLast: boolean): Promise<void> {
     if (this.#symlinks && (await tryLink(() => symlink(relative(dirname(target), blob), target)))) return
     if (await tryLink(() => link(blob, target))) return
-    await rename(blob, target)
+    await (isLast ? rename(blob, target) : copyFile(blob, target))
   }
 }
 

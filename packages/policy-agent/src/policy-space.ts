@@ -1,4 +1,10 @@
-import { minimumUnitsOf, type PrunableModel, projectToSparsity, type RandomGenerator } from '@espalier/pruning'
+import {
+  minimumUnitsOf,
+  type PrunableModel,
+  parametersToRemove,
+  projectToSparsity,
+  type RandomGenerator,
+} from '@espalier/pruning'
 
 /** Kept units of every module, while they are being changed. */
 export type MutableUnits = number[]
@@ -38,7 +44,7 @@ export function createPolicySpace(model: PrunableModel, sparsity: number): Polic
   const channels = model.modules.filter(({ kind }) => kind === 'ffn').map(({ index }) => index)
   const channelParameters = at(unitParameters, channels[0] ?? 0)
   const localChannels = Math.max(1, Math.floor(at(units, channels[0] ?? 0) * LOCAL_SHARE))
-  const needed = model.prunableParameters - Math.floor(sparsity * model.prunableParameters * (1 + 4 * Number.EPSILON))
+  const needed = model.prunableParameters - parametersToRemove(model, sparsity)
 
   const room = (kept: readonly number[], m: number, direction: number) =>
     direction > 0 ? at(units, m) - at(kept, m) : at(kept, m) - at(minimum, m)

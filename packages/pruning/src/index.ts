@@ -21,5 +21,5 @@ export { createRandomGenerator, type RandomGenerator } from './random-generator.
 export { randomPolicy } from './random-policy.js'
 export { type KeptIndices, rankUnits, selectKeptIndices, type UnitRanking } from './rank-units.js'
 export { checkKeptUnits, denseUnits, keptParametersOf, sparsityOf } from './sparsity.js'
-export { maximumSparsityOf, minimumUnitsOf } from './sparsity-budget.js'
+export { maximumSparsityOf, minimumUnitsOf, parametersToRemove } from './sparsity-budget.js'
 export { uniformPolicy } from './uniform-policy.js'

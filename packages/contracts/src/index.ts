@@ -1,5 +1,7 @@
 export * from './errors.js'
 export * from './evaluations-file.js'
+export * from './generator-file.js'
+export * from './http-generate.js'
 export * from './http-models.js'
 export * from './http-page.js'
 export * from './http-problem.js'

@@ -17,8 +17,6 @@ export function createGeneratorFile(
       ...front,
       range: [...front.range],
       network: { ...front.network, weights: front.network.weights.map((values) => [...values]) },
-      measured: front.measured.map((kept) => [...kept]),
-      evolved: front.evolved.map((kept) => [...kept]),
       policies: front.policies.map((kept) => [...kept]),
     },
   }

@@ -29,12 +29,8 @@ export const generatorFileSchema = z.strictObject({
   front: z.strictObject({
     range: z.tuple([z.number(), z.number()]),
     network: policyNetworkSchema,
-    measured: z.array(keptUnitsSchema),
-    evolved: z.array(keptUnitsSchema),
     channelsPerStep: z.int().min(1),
-    swaps: z.int().min(0),
-    seed: z.int(),
-    stride: z.int().min(1),
+    /** The sparsest first. */
     policies: z.array(keptUnitsSchema).min(1),
   }),
 })

@@ -12,6 +12,7 @@ import {
 } from './policy-front.js'
 import type { PolicyNetworkCheckpoint } from './policy-network.js'
 import { createPolicySpace } from './policy-space.js'
+import { repairOrder } from './repair-order.js'
 import { rankDistinct, type Scorer } from './scored-policy.js'
 import type { FrontEffort } from './search-effort.js'
 import { trainedRange } from './train-policy-network.js'
@@ -30,7 +31,8 @@ export interface FrontTask {
 
 /**
  * Builds the front of a generator over the range that its network was trained for. Beside the network and the measured
- * policies, a few policies found by evolution at sparsities spread over the range compete at every step.
+ * policies, a few policies found by evolution at sparsities spread over the range compete at every step. No policy of the
+ * front is dominated by another one of it.
  */
 export function buildPolicyFront(task: FrontTask): PolicyFront {
   const { model, score, targets, network, measured, seed, effort } = task
@@ -38,24 +40,26 @@ export function buildPolicyFront(task: FrontTask): PolicyFront {
   const channels = ((range[1] - range[0]) * model.prunableParameters) / parametersOfChannel(model)
   const channelsPerStep = Math.max(1, Math.ceil(channels / effort.steps))
   const evolved = anchorsOf(range, effort.anchors).map((sparsity) => evolveAnchor(task, sparsity))
-  const chain = { network, measured, evolved, channelsPerStep, swaps: effort.swaps, seed }
-  const policies = followChain({ ...chain, model, score }, range, effort)
-  return { ...chain, range, stride: effort.stride, policies }
+  const context = { model, score, network, measured, evolved, channelsPerStep, swaps: effort.swaps, seed }
+  const policies = repairOrder(context, followChain(context, range, effort)).map(({ kept }) => kept)
+  return { range, network, channelsPerStep, policies }
 }
 
-/** Every `stride`-th policy from the sparsest on, until one is as dense as the range goes. */
-function followChain(context: FrontContext, [least, most]: readonly [number, number], effort: FrontEffort) {
+/** From the sparsest policy on, until one is as dense as the range goes. */
+function followChain(
+  context: FrontContext,
+  [least, most]: readonly [number, number],
+  effort: FrontEffort,
+): FrontPolicy[] {
   const { model, network, measured, evolved } = context
   const fromNetwork = createPolicySpace(model, most).fromLogits(evaluatePolicyNetwork(network, most))
   const start = [...measured, ...evolved, fromNetwork, uniformPolicy(model, most)]
   const densest = (1 - least) * model.prunableParameters
-  const policies: KeptUnits[] = []
-  let policy: FrontPolicy = startFront(context, most, start, effort.anchorScores)
-  for (let step = 0; ; step++) {
-    if (step % effort.stride === 0) policies.push(policy.kept)
-    if (policy.parameters >= densest) return policies
-    policy = advanceFront(context, policy)
+  const chain = [startFront(context, most, start, effort.anchorScores)]
+  for (let last = chain[0]; last && last.parameters < densest; last = chain.at(-1)) {
+    chain.push(advanceFront(context, last))
   }
+  return chain
 }
 
 function anchorsOf([least, most]: readonly [number, number], count: number): number[] {

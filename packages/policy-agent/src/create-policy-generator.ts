@@ -1,9 +1,8 @@
 import { EspalierError, type KeptUnits } from '@espalier/contracts'
 import { type PrunableModel, parametersToRemove } from '@espalier/pruning'
 import {
-  advanceFront,
-  type FrontContext,
   type FrontPolicy,
+  type FrontScale,
   frontPolicy,
   growths,
   type PolicyFront,
@@ -12,7 +11,7 @@ import {
 } from './policy-front.js'
 import type { ScorerSource } from './scored-policy.js'
 
-/** Gives a policy for any sparsity of its range, in a fraction of a millisecond to a few. */
+/** Gives a policy for any sparsity of its range, in microseconds. */
 export interface PolicyGenerator {
   readonly range: readonly [number, number]
   /**
@@ -27,21 +26,18 @@ export function createPolicyGenerator(
   front: PolicyFront,
   { model, predictor }: { readonly model: PrunableModel; readonly predictor: ScorerSource },
 ): PolicyGenerator {
-  const context: FrontContext = { ...front, model, score: predictor.createScorer() }
-  const stored = front.policies.map((kept) => frontPolicy(context, kept))
+  const scale = { model, score: predictor.createScorer() }
+  const policies = front.policies.map((kept) => frontPolicy(scale, kept))
   const [least, most] = front.range
   return {
     range: front.range,
     generate(sparsity) {
       if (!(sparsity >= least && sparsity <= most)) throw untrained(sparsity, front.range)
       const needed = model.prunableParameters - parametersToRemove(model, sparsity)
-      let sparser = stored.findLast(({ parameters }) => parameters < needed)
-      if (!sparser) return (stored[0] as FrontPolicy).kept
-      for (;;) {
-        const denser = advanceFront(context, sparser)
-        if (denser.parameters >= needed) return between(context, sparser, denser, needed).kept
-        sparser = denser
-      }
+      const index = policies.findIndex(({ parameters }) => parameters >= needed)
+      const [sparser, denser] = [policies[index - 1], policies[index] ?? policies.at(-1)]
+      if (!denser) throw new EspalierError('INTERNAL', 'The front of the generator has no policy')
+      return sparser ? between(scale, sparser, denser, needed, front.channelsPerStep).kept : denser.kept
     },
   }
 }
@@ -50,14 +46,14 @@ export function createPolicyGenerator(
  * The policy of a step of several channels that keeps `needed` parameters: the channels of the step one after the
  * other, found by halving. Each half is predicted between its ends, where any growth of one block is.
  */
-function between(context: FrontContext, from: FrontPolicy, to: FrontPolicy, needed: number): FrontPolicy {
-  const channel = parametersOfChannel(context.model)
+function between(scale: FrontScale, from: FrontPolicy, to: FrontPolicy, needed: number, channels: number): FrontPolicy {
+  const channel = parametersOfChannel(scale.model)
   const count = Math.ceil((needed - from.parameters) / channel)
-  let [sparser, denser, low, high] = [from, to, 0, context.channelsPerStep]
+  let [sparser, denser, low, high] = [from, to, 0, channels]
   if (from.parameters + count * channel >= to.parameters) return to
   while (high - low > 1) {
     const middle = low + ((high - low) >> 1)
-    const policy = growWithin(context, sparser, denser, middle - low, (middle - low) / (high - low))
+    const policy = growWithin(scale, sparser, denser, middle - low, (middle - low) / (high - low))
     if (middle === count) return policy
     if (middle < count) [low, sparser] = [middle, policy]
     else [high, denser] = [middle, policy]
@@ -70,16 +66,16 @@ function between(context: FrontContext, from: FrontPolicy, to: FrontPolicy, need
  * for those before and after it. If there is none, the nearest to that.
  */
 function growWithin(
-  context: FrontContext,
+  scale: FrontScale,
   from: FrontPolicy,
   to: FrontPolicy,
   channels: number,
   share: number,
 ): FrontPolicy {
-  const { model } = context
+  const { model } = scale
   const space = spaceKeeping(model, from.parameters + channels * parametersOfChannel(model))
-  const grown = growths(space, from.kept, channels).map((kept) => frontPolicy(context, kept))
-  const candidates = grown.length > 0 ? grown : [frontPolicy(context, space.project(from.kept))]
+  const grown = growths(space, from.kept, channels).map((kept) => frontPolicy(scale, kept))
+  const candidates = grown.length > 0 ? grown : [frontPolicy(scale, space.project(from.kept))]
   const wanted = from.score + share * (to.score - from.score)
   const outside = ({ score }: FrontPolicy) => Math.max(0, score - from.score, to.score - score)
   const distance = ({ score }: FrontPolicy) => Math.abs(score - wanted)

@@ -6,33 +6,18 @@ import type { PolicyNetworkCheckpoint } from './policy-network.js'
 import { createPolicySpace, type PolicySpace } from './policy-space.js'
 import type { Scorer } from './scored-policy.js'
 
-/**
- * The front of a generator: a chain of policies from the sparsest to the densest, each of which keeps more parameters
- * than the one before it and is predicted no worse. A step adds units to the policy before it or takes a better one
- * from elsewhere (the policy network, a measured policy, swaps), so the prediction can only fall along the chain: no
- * policy of a front is dominated by another one of it. Every step follows from the policy before it alone, so the chain
- * can be taken up at any of its policies, and gives the same ones again.
- */
+/** What a generator answers from: its network, and the front that was built with it. */
 export interface PolicyFront {
   /** Least and most sparsity, both reached. */
   readonly range: readonly [number, number]
   readonly network: PolicyNetworkCheckpoint
-  /** Measured policies: their projections compete at every step. */
-  readonly measured: readonly KeptUnits[]
-  /** Policies found by evolution, the sparsest first: of them the two nearest compete. */
-  readonly evolved: readonly KeptUnits[]
-  /** Channels that a step adds at most. */
+  /** Channels that one policy keeps more than the one before it, at most. */
   readonly channelsPerStep: number
-  /** Swaps that are tried in a step. */
-  readonly swaps: number
-  readonly seed: number
-  /** Steps from one policy of `policies` to the next. */
-  readonly stride: number
-  /** Every `stride`-th policy of the chain, the sparsest first. */
+  /** The sparsest first: each keeps more parameters than the one before it and is predicted no worse. */
   readonly policies: readonly KeptUnits[]
 }
 
-/** One policy of the chain. */
+/** One policy of a front. */
 export interface FrontPolicy {
   readonly kept: KeptUnits
   /** Prunable parameters kept. */
@@ -40,21 +25,35 @@ export interface FrontPolicy {
   readonly score: number
 }
 
-/** What the steps of a chain need; all but model and predictor is stored with the front. */
-export type FrontContext = Omit<
-  PolicyFront,
-  'range' | 'stride' | 'policies'
-> & {
+/** What scores policies of a model. */
+export interface FrontScale {
   readonly model: PrunableModel
   readonly score: Scorer
 }
 
-export function frontPolicy({ model, score }: FrontContext, kept: KeptUnits): FrontPolicy {
+/** What the steps of a chain need. */
+export interface FrontContext extends FrontScale {
+  readonly network: PolicyNetworkCheckpoint
+  /** Measured policies: their projections compete at every step. */
+  readonly measured: readonly KeptUnits[]
+  /** Policies found by evolution, the sparsest first: of them the two nearest compete. */
+  readonly evolved: readonly KeptUnits[]
+  readonly channelsPerStep: number
+  /** Swaps that are tried in a step. */
+  readonly swaps: number
+  readonly seed: number
+}
+
+/** Swaps tried beyond the usual ones where the prediction would rise; seldom needed. */
+const MOST_RESCUES = 200
+
+export function frontPolicy({ model, score }: FrontScale, kept: KeptUnits): FrontPolicy {
   return { kept, parameters: keptParametersOf(model, kept), score: score(kept) }
 }
 
 /**
- * The next denser policy of the chain. It keeps more parameters than `from`, at most `channelsPerStep` channels more and
+ * The next denser policy: units added to the one before, or a better policy from elsewhere (the policy network, a
+ * measured policy, swaps). So the prediction falls along a chain, but for what steps in the predictor do. It keeps more parameters than `from`, at most `channelsPerStep` channels more and
  * in steps of several channels not fewer than one channel less than that.
  */
 export function advanceFront(context: FrontContext, from: FrontPolicy): FrontPolicy {
@@ -68,7 +67,12 @@ export function advanceFront(context: FrontContext, from: FrontPolicy): FrontPol
   contest.enter(space.fromLogits(evaluatePolicyNetwork(context.network, space.sparsity)))
   for (const kept of context.measured) contest.enter(space.project(kept))
   for (const kept of neighboursOf(context, least)) contest.enter(space.project(kept))
-  improveBySwaps(contest, space, context.swaps, createRandomGenerator(context.seed, 'front', from.parameters))
+  const random = createRandomGenerator(context.seed, 'front', from.parameters)
+  improveBySwaps(contest, space, context.swaps, random)
+  // A predictor with steps in it can say that every growth does harm: then a better trade has to be found.
+  for (let more = 0; more < MOST_RESCUES && isWorse(contest.best, from); more++) {
+    improveBySwaps(contest, space, 1, random)
+  }
   // Where nothing can grow by so little, the projection alone decides.
   return contest.best ?? frontPolicy(context, space.project(from.kept))
 }
@@ -85,6 +89,10 @@ export function startFront(
   for (const kept of candidates) contest.enter(space.project(kept))
   improveBySwaps(contest, space, swaps, createRandomGenerator(context.seed, 'front-start'))
   return contest.best ?? frontPolicy(context, space.project(space.model.modules.map(({ units }) => units)))
+}
+
+function isWorse(policy: FrontPolicy | undefined, than: FrontPolicy): boolean {
+  return policy === undefined || policy.score > than.score
 }
 
 /** The evolved policies on both sides of a number of parameters. */

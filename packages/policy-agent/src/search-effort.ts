@@ -29,8 +29,6 @@ export interface FrontEffort {
   readonly steps: number
   /** Swaps tried in a step. */
   readonly swaps: number
-  /** Steps from one stored policy to the next: a request takes up the chain there. */
-  readonly stride: number
   /** Sparsities at which evolution looks for policies beforehand, and the scores of each. */
   readonly anchors: number
   readonly anchorScores: number
@@ -66,14 +64,10 @@ export function planEffort(modules: number, scoreMultiplications = 0): SearchEff
 /** Work that the whole chain may be, in modules times steps: a step asks about every module. */
 const CHAIN_WORK = 40_000
 
-/** Steps of a small model are quick: a request can take several. */
-const STRIDE_MODULES = 64
-
 function planFront(modules: number, atLeast: (fewest: number, most: number) => number): FrontEffort {
   return {
     steps: atLeast(40, Math.max(80, Math.round(CHAIN_WORK / modules))),
     swaps: atLeast(4, 24),
-    stride: Math.min(4, Math.max(1, Math.round(STRIDE_MODULES / modules))),
     anchors: 9,
     anchorScores: atLeast(200, 2_000),
     anchorPopulation: 24,

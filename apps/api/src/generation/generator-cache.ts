@@ -1,4 +1,4 @@
-import { loadGenerator, type LoadedGenerator } from './load-generator.js'
+import { type LoadedGenerator, loadGenerator } from './load-generator.js'
 
 /** Text of all generators held, characters; in memory they are a few times that. */
 const defaultLimit = 32 * 1024 ** 2

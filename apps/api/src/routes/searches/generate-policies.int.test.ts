@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import { setImmediate as turn } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { type GeneratedPoliciesResource, generatedPoliciesSchema, type NewStep } from '@espalier/contracts'
 import { countEvaluationFlops } from '@espalier/cost-model'
-import { proposePolicies } from '@espalier/policy-agent'
+import { proposePolicies, type SearchEffort } from '@espalier/policy-agent'
 import { predictorTrainers } from '@espalier/predictor-cnn'
 import {
   createPrunableModel,
@@ -12,7 +12,6 @@ import {
   randomPolicy,
   rankUnits,
   resolvePolicyFile,
-  sparsityOf,
 } from '@espalier/pruning'
 import { createArtifactStore } from '@espalier/runtime'
 import type { ModelRow, SearchRow } from '@espalier/store'
@@ -21,17 +20,34 @@ import { createTestApi, demoModel, type TestApi } from '../../api.test-support.j
 
 const targets = [0.2, 0.4]
 
+/** Enough where the quality of the policies is not the question. */
+const effort: SearchEffort = {
+  ...{ hiddenUnits: 8, trainingSteps: 4, retrainingSteps: 4, sparsitiesPerStep: 2, pairsPerSparsity: 4 },
+  ...{ networkSamples: 4, crossEntropySteps: 1, crossEntropySamples: 4, population: 4 },
+  ...{ evolutionScores: 4, spreadScores: 4 },
+  front: { steps: 4_000, swaps: 2, anchors: 2, anchorScores: 50, anchorPopulation: 8 },
+}
+
 let test: TestApi
 let model: ModelRow
 let search: SearchRow
+let trained: Awaited<ReturnType<typeof trainGenerator>>
 
 beforeAll(async () => {
   test = await createTestApi()
+  await untilFree()
   const { id } = (await test.request('POST', '/v1/models', { payload: { path: demoModel } })).json()
   model = await test.store.models.get(test.teamId, id)
   search = await createSearch('network')
-})
+  trained = await trainGenerator()
+  await untilFree()
+}, 180_000)
 afterAll(() => test.close())
+
+/** The API turns requests away while its process is busy with something else, like the training of these tests. */
+async function untilFree(): Promise<void> {
+  while ((await test.request('GET', '/v1/searches')).statusCode === 503) await sleep(100)
+}
 
 async function createSearch(agent: string): Promise<SearchRow> {
   const payload = { model: model.id, targets, agent, windowLength: 64 }
@@ -48,8 +64,8 @@ async function policiesOf(payload: object): Promise<GeneratedPoliciesResource> {
   return generatedPoliciesSchema.parse(answer.json())
 }
 
-/** What the agent worker does in a round, with a real predictor of 60 policies whose perplexities are made up. */
-async function trainGenerator(round: number): Promise<void> {
+/** What the agent trains, with a real predictor of 60 policies whose perplexities are made up. */
+async function trainGenerator() {
   const prunable = createPrunableModel(model.shape)
   const random = createRandomGenerator(4)
   const damages = prunable.modules.map(() => 0.3 * random.uniform())
@@ -63,15 +79,16 @@ async function trainGenerator(round: number): Promise<void> {
   const predictor = await predictorTrainers.curve({ model: prunable, rankings, evaluations, seed: 1 })
   const incumbents = targets.map((target) => [randomPolicy(prunable, target, random)])
   const { front } = await proposePolicies({
-    ...{ agent: 'network', model: prunable, predictor, targets, count: 0, incumbents, seed: 1, round },
+    ...{ agent: 'network', model: prunable, predictor, targets, count: 0, incumbents, seed: 1, round: 1, effort },
   })
-  const file = {
-    format: 'espalier-generator/1',
-    ...{ round, shape: model.shape, modelHash: null, metric: 'wanda', compensation: 'mean', windowLength: 64 },
-    ...{ predictor: predictor.toJSON(), front },
-  }
+  const protocol = { modelHash: null, metric: 'wanda', compensation: 'mean', windowLength: 64 }
+  return { format: 'espalier-generator/1', shape: model.shape, ...protocol, predictor: predictor.toJSON(), front }
+}
+
+/** Does the propose step of a round as the agent worker does. */
+async function saveGenerator(round: number): Promise<void> {
   const artifacts = createArtifactStore(test.services.artifacts)
-  const generator = await artifacts.putBytes(Buffer.from(JSON.stringify(file)))
+  const generator = await artifacts.putBytes(Buffer.from(JSON.stringify({ ...trained, round })))
   const step: NewStep = { kind: 'propose', round, index: 0, payload: { count: 0, incumbents: [] } }
   const state = 'SEARCHING'
   const counts = { round, rounds: 2, evaluationsDone: 0, evaluationsBudget: 99, fraction: 0 }
@@ -95,7 +112,7 @@ describe('POST /v1/searches/:id/policies:generate', () => {
   })
 
   it('gives a valid policy with what is expected of it', async () => {
-    await trainGenerator(1)
+    await saveGenerator(1)
     const { policies, round, range } = await policiesOf({ sparsity: 0.27 })
     expect([round, range]).toEqual([1, { least: 0.15, most: 0.45 }])
     const [given] = policies
@@ -168,7 +185,7 @@ describe('POST /v1/searches/:id/policies:generate', () => {
   })
 
   it('takes the generator of the latest round, and tells of one that is lost', async () => {
-    await trainGenerator(2)
+    await saveGenerator(2)
     expect((await policiesOf({ sparsity: 0.3 })).round).toBe(2)
     const broken = createHash('sha256').update('{}').digest('hex')
     await createArtifactStore(test.services.artifacts).putBytes(Buffer.from('{}'))

@@ -35,8 +35,8 @@ export interface RunSteps {
   readonly wanted: Iterable<number>
 }
 
-/** Inputs of the evaluation graph for a batch of ids, [B, T]. */
-export function createStepFeeds(
+/** Inputs of a resumable evaluation graph for a batch of ids, [B, T]. */
+export function createStateFeeds(
   shape: ModelShape,
   batch: Tensor,
   { firstModule, state, wanted }: RunSteps,
@@ -45,7 +45,6 @@ export function createStepFeeds(
   const stateWindows = new BigInt64Array(2 * shape.layers)
   for (const module of wanted) stateWindows[module] = BigInt(windows)
   return {
-    [evaluationInputs.ids]: batch,
     [evaluationInputs.firstModule]: new Tensor('int64', BigInt64Array.of(BigInt(firstModule)), []),
     [evaluationInputs.resumedState]:
       state ?? new Tensor('float32', new Float32Array(), [0, windowLength, shape.hiddenSize]),

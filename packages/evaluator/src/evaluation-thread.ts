@@ -67,13 +67,14 @@ async function answer(call: ThreadCall, control: CallControl): Promise<ThreadRes
 async function open(settings: ThreadModel): Promise<PolicySession> {
   if (opened === null) {
     const model = await openModel(settings.modelDirectory)
-    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model) })
+    // A state lies in this process's memory; a GPU computes again what would have to be moved there and back.
+    const resumable = settings.provider === 'cpu'
+    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model), resumable })
     opened = {
       model,
       session: await createSession(graph, settings),
       fittedWeights: new FittedWeights(model),
-      // A state lies in this process's memory, and what a GPU computes again takes less time than to fetch it from here.
-      prefixStates: settings.provider === 'cpu' ? new PrefixStates() : new PrefixStates(0),
+      prefixStates: resumable ? new PrefixStates() : null,
     }
   }
   return opened

@@ -68,7 +68,7 @@ it.each(['llama-gqa', 'llama-biases', 'mistral-window', 'qwen3', 'phi3', 'gemma2
           expect(together[index]?.nll).toEqual(alone.nll)
         }
       }),
-      { numRuns: 12, seed: 7 },
+      { numRuns: 8, seed: 7 },
     )
   },
 )

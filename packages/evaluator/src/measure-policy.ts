@@ -1,8 +1,8 @@
 import type { ModelShape } from '@espalier/contracts'
-import { evaluationOutputs, type HuggingFaceModel } from '@espalier/model-graph'
+import { evaluationInputs, evaluationOutputs, type HuggingFaceModel } from '@espalier/model-graph'
 import type { InferenceSession, Tensor } from 'onnxruntime-node'
 import { checkCalibration, checkGram, checkKeptIndices, checkWindows } from './check-request.js'
-import { allIndices, createPolicyFeeds, createStepFeeds } from './create-policy-feeds.js'
+import { allIndices, createPolicyFeeds, createStateFeeds } from './create-policy-feeds.js'
 import type { CalibrationRecord, Measurement, MeasureRequest, RunOptions } from './evaluator.js'
 import { explainNotFinite } from './explain-not-finite.js'
 import type { FitRequest, FittedWeights } from './fitted-weights.js'
@@ -24,7 +24,8 @@ export interface PolicySession {
   /** Of the evaluation graph. */
   readonly session: InferenceSession
   readonly fittedWeights: FittedWeights
-  readonly prefixStates: PrefixStates
+  /** null: the graph is not resumable. */
+  readonly prefixStates: PrefixStates | null
 }
 
 /** Stands for the calibration of a request wherever fitted weights or states are kept. */
@@ -45,8 +46,8 @@ export async function measurePolicy(
   const size = batchWindows ?? defaultBatchWindows(windowLength)
   const policy = checkPolicy(request, model.shape)
   const prefixes = namePrefixes({ ...request, batchWindows: size, compensation: policy.key }, policy.keptIndices)
-  const resume = prefixStates.find(prefixes)
-  const chosen = prefixStates.choose(sharedModules, prefixes.length, stateBytesOf(request, model.shape))
+  const resume = prefixStates?.find(prefixes) ?? { module: 0, batches: [] }
+  const chosen = prefixStates?.choose(sharedModules, prefixes.length, stateBytesOf(request, model.shape)) ?? []
   const states = new Map(chosen.filter((module) => module > resume.module).map((module) => [module, [] as Tensor[]]))
 
   const feeds = await createFeeds(policySession, policy, resume.module, control)
@@ -54,14 +55,15 @@ export async function measurePolicy(
   const nll: number[] = []
   await runWindows(request, size, control, async (batch, firstWindow) => {
     const state = resume.batches[firstWindow / size] ?? null
-    const steps = createStepFeeds(model.shape, batch, { firstModule: resume.module, state, wanted: states.keys() })
-    const outputs = await session.run({ ...feeds, ...steps }, fetches)
+    const steps = { firstModule: resume.module, state, wanted: states.keys() }
+    const stateFeeds = prefixStates === null ? {} : createStateFeeds(model.shape, batch, steps)
+    const outputs = await session.run({ ...feeds, ...stateFeeds, [evaluationInputs.ids]: batch }, fetches)
     nll.push(...sumRows(dataOf(outputs, evaluationOutputs.nll, 'float32'), windowLength - 1))
     for (const [module, batches] of states) batches.push(outputOf(outputs, evaluationOutputs.state(module), 'float32'))
   })
   const bad = findNotFinite(nll)
   if (bad !== null) throw await explainNotFinite(model, `The negative log-likelihood of window ${bad} is ${nll[bad]}`)
-  prefixStates.keep(prefixes, chosen, states)
+  prefixStates?.keep(prefixes, chosen, states)
   return summarize(nll, windowLength, (performance.now() - started) / 1000)
 }
 

@@ -54,6 +54,18 @@ describe('measuring with what an earlier policy left', () => {
     expect(await measure(c ?? [], [3], tokens.ids.slice().reverse())).toEqual([0, 0])
   })
 
+  it('changes no number, as a graph without states shows', async () => {
+    const { model } = policySession
+    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model), resumable: false })
+    const session = await createSession(graph, { threads: 1, provider: 'cpu' })
+    const plain: PolicySession = { ...policySession, session, prefixStates: null }
+    await measure(a ?? [], [3])
+    const request = { ...tokens, keptIndices: b ?? [], sharedModules: [3], calibration: null, calibrationKey: 'none' }
+    const resumed = await measurePolicy(policySession, request, 2, control)
+    expect(resumed.nll).toEqual((await measurePolicy(plain, request, 2, control)).nll)
+    await session.release()
+  })
+
   it('measures the same policy again from its last module on', async () => {
     await measure(a ?? [], [6])
     expect(await measure(a ?? [], [])).toEqual([5, 5])

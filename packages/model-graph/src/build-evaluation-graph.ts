@@ -25,6 +25,8 @@ export interface EvaluationGraphOptions {
   /** Default: beside `config.json`. */
   readonly locate?: LocateWeight
   readonly likelihoodRows?: number
+  /** Whether a run can start from a state and give states; `false`: there are no inputs and outputs for that. Default: true. */
+  readonly resumable?: boolean
 }
 
 /** Names of the inputs of the evaluation graph; module order as everywhere. */
@@ -71,14 +73,18 @@ export const evaluationOutputs = {
 export function buildEvaluationGraph(model: HuggingFaceModel, options: EvaluationGraphOptions = {}): Uint8Array {
   const graph = new OnnxGraph('evaluation')
   const context = addDecoderContext(graph, model, fusedOperators, options.locate ?? locateInModel)
+  const { resumable = true } = options
   addPolicyInputs(graph, model)
+  if (resumable) addStateInputs(graph, model)
   const modules = model.layers.flatMap((layer, index) => describeModules(model, layer, index))
   const embedded = addEmbedding(graph, context)
   let stream: Stream = { residual: embedded, normed: embedded }
   for (const module of modules) {
     if (module.index === 0) stream = { residual: embedded, normed: addNorm(graph, context, embedded, module.norm) }
-    else addStateOutput(graph, context, module, stream)
-    stream = addResumableModule(graph, context, module, stream)
+    else if (resumable) addStateOutput(graph, context, module, stream)
+    stream = resumable
+      ? addResumableModule(graph, context, module, stream)
+      : addComputedModule(graph, context, module, stream)
   }
   addTokenLikelihood(graph, context, stream.normed, options.likelihoodRows ?? defaultLikelihoodRows)
   return graph.encodeModel(evaluationModelOptions)
@@ -92,6 +98,9 @@ function addPolicyInputs(graph: OnnxGraph, { shape }: HuggingFaceModel): void {
   graph.addInput(evaluationInputs.attentionMeans, 'float', [shape.layers, shape.queryHeads * shape.headDim])
   graph.addInput(evaluationInputs.ffnMeans, 'float', [shape.layers, shape.ffnChannels])
   graph.addInput(evaluationInputs.outputMeans, 'float', [2 * shape.layers, shape.hiddenSize])
+}
+
+function addStateInputs(graph: OnnxGraph, { shape }: HuggingFaceModel): void {
   graph.addInput(evaluationInputs.firstModule, 'int64', [])
   graph.addInput(evaluationInputs.resumedState, 'float', ['resumed', 'sequence', shape.hiddenSize])
   graph.addInput(evaluationInputs.stateWindows, 'int64', [2 * shape.layers])
@@ -173,8 +182,7 @@ function addResumableModule(graph: OnnxGraph, context: DecoderContext, module: P
   }
 
   const computed = graph.createSubgraph('computed')
-  const output = addPrunableModule(computed, context, module, stream)
-  declareOutputs(computed, addResidualNorm(computed, context, stream.residual, output, module.nextNorm))
+  declareOutputs(computed, addComputedModule(computed, context, module, stream))
 
   const skipped = graph.createSubgraph('skipped')
   const isNext = skipped.add('Cast', [skipped.add('Equal', [firstModule, next])], { to: { type: 'int64' } })
@@ -193,6 +201,11 @@ function addResumableModule(graph: OnnxGraph, context: DecoderContext, module: P
     attributes: { then_branch: { graph: computed }, else_branch: { graph: skipped } },
   })
   return { residual, normed }
+}
+
+function addComputedModule(graph: OnnxGraph, context: DecoderContext, module: PrunableModule, stream: Stream): Stream {
+  const output = addPrunableModule(graph, context, module, stream)
+  return addResidualNorm(graph, context, stream.residual, output, module.nextNorm)
 }
 
 interface ModuleOutput {

@@ -109,6 +109,12 @@ async function searchOnce(bench, settings) {
     const plan = planNextSteps({ settings, shape: bench.model.shape, steps })
     if (plan.state === 'SUCCEEDED') return { seed: settings.seed, result: plan.result, time }
     if (plan.state === 'FAILED') throw new Error(plan.error.message)
+    if (plan.steps.every(({ kind }) => kind === 'evaluate')) {
+      const started = performance.now()
+      steps.push(...(await evaluate(bench, settings, plan.steps)))
+      time.evaluate += (performance.now() - started) / 1000
+      continue
+    }
     for (const step of plan.steps) {
       const started = performance.now()
       const result = await perform(bench, settings, steps, step, predictor)
@@ -125,8 +131,6 @@ async function perform(bench, settings, steps, step, predictor) {
   switch (step.kind) {
     case 'prepare':
       return prepared(bench, settings)
-    case 'evaluate':
-      return measure(bench, settings, step.payload)
     case 'train': {
       const evaluations = steps
         .filter(
@@ -164,30 +168,34 @@ function prepared(bench, settings) {
   return { splits: Object.fromEntries(splits.map((name) => [name, split(name)])) }
 }
 
-async function measure(bench, settings, payload) {
-  const { keptUnits, split, windows } = payload
-  const key = [
-    options.model,
-    settings.metric,
-    settings.compensation,
-    settings.calibrationWindows,
-    split,
-    windows,
-    keptUnits,
-  ].join('/')
-  const known = bench.cache.known.get(key)
-  if (known !== undefined) return { logPerplexity: known, perplexity: Math.exp(known) }
-  const result = await bench.evaluator.measure({
-    keptIndices: selectKeptIndices(bench.rankings, keptUnits),
-    calibration: bench.calibration,
-    compensation: settings.compensation,
-    metric: settings.metric,
-    ids: bench.ids[split],
-    windowLength: settings.windowLength,
-    windows,
+/** Measures the policies of these steps that are not in the cache, those on the same windows together. */
+async function evaluate(bench, settings, steps) {
+  const { known } = bench.cache
+  const keyOf = ({ keptUnits, split, windows }) =>
+    [
+      ...[options.model, settings.metric, settings.compensation, settings.calibrationWindows],
+      ...[split, windows, keptUnits],
+    ].join('/')
+  const unknown = steps.map(({ payload }) => payload).filter((payload) => !known.has(keyOf(payload)))
+  const windowsOf = ({ split, windows }) => `${split}/${windows}`
+  for (const windowsOfGroup of new Set(unknown.map(windowsOf))) {
+    const group = unknown.filter((payload) => windowsOf(payload) === windowsOfGroup)
+    const [{ split, windows }] = group
+    const measured = await bench.evaluator.measureMany({
+      policies: group.map(({ keptUnits }) => selectKeptIndices(bench.rankings, keptUnits)),
+      calibration: bench.calibration,
+      compensation: settings.compensation,
+      metric: settings.metric,
+      ids: bench.ids[split],
+      windowLength: settings.windowLength,
+      windows,
+    })
+    for (const [index, payload] of group.entries()) known.set(keyOf(payload), measured[index].logPerplexity)
+  }
+  return steps.map((step) => {
+    const logPerplexity = known.get(keyOf(step.payload))
+    return { ...step, state: 'DONE', result: { logPerplexity, perplexity: Math.exp(logPerplexity) }, error: null }
   })
-  bench.cache.known.set(key, result.logPerplexity)
-  return result
 }
 
 const median = (values) => {

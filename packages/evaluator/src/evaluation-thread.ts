@@ -7,6 +7,7 @@ import { createSession, locateWeights } from './create-session.js'
 import { FittedWeights } from './fitted-weights.js'
 import { measureLogits } from './measure-logits.js'
 import { measurePolicy, type PolicySession } from './measure-policy.js'
+import { PrefixStates } from './prefix-states.js'
 import { runProducts } from './run-products.js'
 import { Aborted, type CallControl } from './run-windows.js'
 import type {
@@ -66,8 +67,15 @@ async function answer(call: ThreadCall, control: CallControl): Promise<ThreadRes
 async function open(settings: ThreadModel): Promise<PolicySession> {
   if (opened === null) {
     const model = await openModel(settings.modelDirectory)
-    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model) })
-    opened = { model, session: await createSession(graph, settings), fittedWeights: new FittedWeights(model) }
+    // A state lies in this process's memory; a GPU computes again what would have to be moved there and back.
+    const resumable = settings.provider === 'cpu'
+    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model), resumable })
+    opened = {
+      model,
+      session: await createSession(graph, settings),
+      fittedWeights: new FittedWeights(model),
+      prefixStates: resumable ? new PrefixStates() : null,
+    }
   }
   return opened
 }

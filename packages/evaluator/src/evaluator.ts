@@ -49,6 +49,30 @@ export interface MeasureRequest extends WindowedTokens, RunOptions {
   readonly metric?: ImportanceMetric | undefined
 }
 
+/** Tokens of which the last ones are scored, given all before them. */
+export interface ScoredSequence {
+  readonly ids: Int32Array
+  /** From 1 to one less than there are. */
+  readonly scoredTokens: number
+}
+
+/** Sequences of any lengths, up to one token more than the model has positions: the last one is only predicted. */
+export interface ContinuationsRequest
+  extends Omit<MeasureRequest, keyof WindowedTokens | 'onProgress'>,
+    Pick<RunOptions, 'signal'> {
+  readonly sequences: readonly ScoredSequence[]
+  /** Called after every batch. */
+  readonly onProgress?: ((tokensDone: number, tokens: number) => void) | undefined
+}
+
+export interface ContinuationsMeasurement {
+  /** Of each sequence's scored tokens, in nats. */
+  readonly logLikelihoods: readonly number[]
+  /** Tokens that were computed, without padding; shared starts count once. */
+  readonly tokens: number
+  readonly seconds: number
+}
+
 export interface CalibrateRequest extends WindowedTokens, RunOptions {
   /** Whether Gram matrices are recorded too, for least-squares compensation; `gramBytesOf` says what they take. */
   readonly gram?: boolean | undefined
@@ -83,6 +107,13 @@ export interface Evaluator {
    *   POLICY_UNIT_OUT_OF_RANGE, POLICY_UNCALIBRATED, EVALUATION_NOT_FINITE, EVALUATION_FAILED
    */
   measure(request: MeasureRequest): Promise<Measurement>
+  /**
+   * Log-likelihood of continuations under a policy, as multiple-choice tasks need them. Sequences of similar length run
+   * together; one that starts another one costs nothing.
+   *
+   * @throws EspalierError REQUEST_INVALID for a sequence without scored tokens or without others; errors of `measure`
+   */
+  measureContinuations(request: ContinuationsRequest): Promise<ContinuationsMeasurement>
   /**
    * Runs the dense model once and records its modules' statistics. Errors of `measure`, and CALIBRATION_TOO_LARGE when
    * Gram matrices are wanted that would not fit into memory.

@@ -1,19 +1,11 @@
 import { evaluationInputs, type HuggingFaceModel } from '@espalier/model-graph'
 import type { InferenceSession } from 'onnxruntime-node'
-import { checkCalibration, checkGram, checkKeptIndices, checkWindows } from './check-request.js'
-import { createPolicyFeeds } from './create-policy-feeds.js'
+import { checkWindows } from './check-request.js'
 import type { Measurement, MeasureRequest, RunOptions } from './evaluator.js'
 import { explainNotFinite } from './explain-not-finite.js'
 import type { FittedWeights } from './fitted-weights.js'
-import {
-  Aborted,
-  type CallControl,
-  dataOf,
-  defaultBatchWindows,
-  findNotFinite,
-  runWindows,
-  summarize,
-} from './run-windows.js'
+import { preparePolicyFeeds } from './prepare-policy-feeds.js'
+import { type CallControl, dataOf, defaultBatchWindows, findNotFinite, runWindows, summarize } from './run-windows.js'
 
 /** What a policy is measured with. */
 export interface PolicySession {
@@ -30,27 +22,16 @@ export interface PolicyRequest extends Omit<MeasureRequest, keyof RunOptions> {
 
 /** Measures a policy in a session of the evaluation graph. Errors: see `Evaluator.measure`. */
 export async function measurePolicy(
-  { model, session, fittedWeights }: PolicySession,
+  policy: PolicySession,
   request: PolicyRequest,
   batchWindows: number | null,
   control: CallControl,
 ): Promise<Measurement> {
   const started = performance.now()
-  const { windowLength, keptIndices, calibrationKey } = request
-  const calibration = request.compensation === 'none' ? null : request.calibration
+  const { model, session } = policy
+  const { windowLength } = request
   checkWindows(request, model.shape)
-  if (keptIndices) checkKeptIndices(keptIndices, model.shape)
-  if (calibration) checkCalibration(calibration, model.shape)
-  const checkAborted = () => {
-    if (control.isAborted()) throw new Aborted()
-  }
-  let fitted: ReadonlyMap<number, Float32Array> = new Map()
-  if (keptIndices && calibration && request.compensation === 'least-squares') {
-    checkGram(calibration)
-    const metric = request.metric ?? null
-    fitted = await fittedWeights.fit({ calibration, calibrationKey, keptIndices, metric }, checkAborted)
-  }
-  const feeds = createPolicyFeeds(model.shape, keptIndices, calibration, fitted)
+  const feeds = await preparePolicyFeeds(policy, request, control)
   const nll: number[] = []
   await runWindows(request, batchWindows ?? defaultBatchWindows(windowLength), control, async (batch) => {
     const outputs = await session.run({ ...feeds, [evaluationInputs.ids]: batch })

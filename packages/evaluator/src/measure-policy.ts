@@ -1,24 +1,10 @@
-import { evaluationInputs, type HuggingFaceModel } from '@espalier/model-graph'
-import type { InferenceSession } from 'onnxruntime-node'
+import { evaluationInputs } from '@espalier/model-graph'
 import { checkWindows } from './check-request.js'
-import type { Measurement, MeasureRequest, RunOptions } from './evaluator.js'
+import type { Measurement } from './evaluator.js'
 import { explainNotFinite } from './explain-not-finite.js'
-import type { FittedWeights } from './fitted-weights.js'
+import type { PolicyRequest, PolicySession } from './policy-session.js'
 import { preparePolicyFeeds } from './prepare-policy-feeds.js'
 import { type CallControl, dataOf, defaultBatchWindows, findNotFinite, runWindows, summarize } from './run-windows.js'
-
-/** What a policy is measured with. */
-export interface PolicySession {
-  readonly model: HuggingFaceModel
-  /** Of the evaluation graph. */
-  readonly session: InferenceSession
-  readonly fittedWeights: FittedWeights
-}
-
-/** Stands for the calibration of a request wherever fitted weights are kept. */
-export interface PolicyRequest extends Omit<MeasureRequest, keyof RunOptions> {
-  readonly calibrationKey: string
-}
 
 /** Measures a policy in a session of the evaluation graph. Errors: see `Evaluator.measure`. */
 export async function measurePolicy(

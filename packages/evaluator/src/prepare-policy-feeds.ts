@@ -1,7 +1,7 @@
 import type { Tensor } from 'onnxruntime-node'
 import { checkCalibration, checkGram, checkKeptIndices } from './check-request.js'
 import { createPolicyFeeds } from './create-policy-feeds.js'
-import type { PolicyRequest, PolicySession } from './measure-policy.js'
+import type { PolicyRequest, PolicySession } from './policy-session.js'
 import { Aborted, type CallControl } from './run-windows.js'
 
 /** Checks the policy of a request and makes all inputs of the evaluation graph but the ids. Errors: see `Evaluator.measure`. */

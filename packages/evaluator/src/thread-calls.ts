@@ -2,7 +2,7 @@ import type { RecordedError } from '@espalier/contracts'
 import type { SessionSettings } from './create-session.js'
 import type { CalibrateRequest, CalibrationRecord, Measurement, RunOptions, WindowedTokens } from './evaluator.js'
 import type { PlannedContinuations } from './measure-continuations.js'
-import type { PolicyRequest } from './measure-policy.js'
+import type { PolicyRequest } from './policy-session.js'
 
 /** The model that a call is about. Every call carries it, so that a thread started anew needs no history. */
 export interface ThreadModel extends SessionSettings {

@@ -53,7 +53,8 @@ describe.each(taskNames)('%s as lm-evaluation-harness has it', (name) => {
 
   it('gives the same scores for the same likelihoods', () => {
     for (const { tasks } of references) {
-      const { samples = [], ...expected } = tasks[name] ?? {}
+      const expected: Partial<TaskReference> = tasks[name] ?? {}
+      const { samples = [] } = expected
       const likelihoods = samples.map(({ requests }) => requests.map(({ logLikelihood }) => logLikelihood))
       const { documents, ...found } = scoreQuestions(getTask(name), questions, likelihoods)
       expect(documents).toBe(samples.length)

@@ -1,0 +1,17 @@
+import type { HuggingFaceModel } from '@espalier/model-graph'
+import type { InferenceSession } from 'onnxruntime-node'
+import type { MeasureRequest, RunOptions } from './evaluator.js'
+import type { FittedWeights } from './fitted-weights.js'
+
+/** What a policy is measured with. */
+export interface PolicySession {
+  readonly model: HuggingFaceModel
+  /** Of the evaluation graph. */
+  readonly session: InferenceSession
+  readonly fittedWeights: FittedWeights
+}
+
+/** Stands for the calibration of a request wherever fitted weights are kept. */
+export interface PolicyRequest extends Omit<MeasureRequest, keyof RunOptions> {
+  readonly calibrationKey: string
+}

@@ -12,6 +12,9 @@ import { formatPercent, formatSeconds } from '../output/format-values.js'
 import { renderTasks } from '../output/render-tasks.js'
 import type { Terminal } from '../output/terminal.js'
 
+/** Where lines cannot be replaced, as in a log. */
+const noteEveryMs = 30_000
+
 interface TasksOptions {
   readonly task: string[]
   readonly data: string[]
@@ -79,6 +82,7 @@ async function runTasks(model: string, options: TasksOptions, terminal: Terminal
 /** Shows how far a stage is and, from its speed so far, how long it will take. */
 function createProgress(terminal: Terminal): (progress: TasksProgress) => void {
   let startedMs = performance.now()
+  let notedMs = startedMs
   let last = 0
   return ({ stage, fraction }) => {
     // Calibration and measurement count anew from nothing.
@@ -86,7 +90,11 @@ function createProgress(terminal: Terminal): (progress: TasksProgress) => void {
     last = fraction
     const elapsed = (performance.now() - startedMs) / 1000
     const left = fraction > 0 ? `, ${formatSeconds((elapsed * (1 - fraction)) / fraction)} left` : ''
-    terminal.live([`${stage}: ${formatPercent(fraction)}${left}`])
+    const line = `${stage}: ${formatPercent(fraction)}${left}`
+    if (terminal.interactive) return terminal.live([line])
+    if (performance.now() - notedMs < noteEveryMs) return
+    notedMs = performance.now()
+    terminal.note(line)
   }
 }
 

@@ -6,6 +6,7 @@ const arrows = {
   contracts: [],
   'tensor-files': ['contracts'],
   'text-data': ['contracts'],
+  tasks: ['contracts'],
   pruning: ['contracts'],
   'model-graph': ['contracts', 'tensor-files', 'pruning'],
   'model-hub': ['contracts'],
@@ -44,6 +45,7 @@ const pure = [
   'search',
   'cost-model',
   'experiments',
+  'tasks',
 ]
 const tests = '\\.(test|test-support)\\.ts$'
 

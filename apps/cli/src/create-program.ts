@@ -11,6 +11,7 @@ import { createSearchCommand } from './commands/search.js'
 import { createStartCommand } from './commands/start.js'
 import { createStatusCommand } from './commands/status.js'
 import { createSubmitCommand } from './commands/submit.js'
+import { createTasksCommand } from './commands/tasks.js'
 import { createUpCommand } from './commands/up.js'
 import { createWatchCommand } from './commands/watch.js'
 import { createWorkersCommand } from './commands/workers.js'
@@ -35,6 +36,7 @@ export function createProgram(terminal: Terminal): Command {
         createInspectCommand(terminal),
         createPlanCommand(terminal),
         createPplCommand(terminal),
+        createTasksCommand(terminal),
         createExperimentsCommand(terminal),
       ],
     ],

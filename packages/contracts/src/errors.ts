@@ -58,6 +58,7 @@ export const errorCatalogue = {
   TEXT_INVALID: entry(422, 'A text is not valid'),
   TEXT_TOO_SHORT: entry(422, 'A text is shorter than one window'),
   TOKEN_OUT_OF_RANGE: entry(422, 'A token id is outside the vocabulary'),
+  TASK_DOCUMENT_INVALID: entry(422, 'A document of a task is not valid'),
 
   POLICY_INVALID: entry(422, 'The policy is not valid'),
   POLICY_UNIT_OUT_OF_RANGE: entry(422, 'The policy keeps units that the model does not have'),

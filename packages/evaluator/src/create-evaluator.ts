@@ -1,7 +1,8 @@
-import { checkCount } from './check-request.js'
+import { checkCount, checkSequences } from './check-request.js'
 import { countCpus } from './count-cpus.js'
 import type { CalibrationRecord, Evaluator, EvaluatorOptions, WindowedTokens } from './evaluator.js'
 import { measureMany } from './measure-many.js'
+import { planRows } from './plan-rows.js'
 import type { ThreadModel } from './thread-calls.js'
 import { ThreadClient } from './thread-client.js'
 
@@ -35,6 +36,16 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
   return {
     measure,
     measureMany: (request) => measureMany(measure, request),
+    measureContinuations: async ({ signal, onProgress, sequences, ...given }) => {
+      const started = performance.now()
+      checkSequences(sequences)
+      const batches = planRows(sequences, model.batchWindows)
+      const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0)
+      const request = { ...given, sequences: sequences.length, batches, calibrationKey: keyOf(given.calibration) }
+      const report = onProgress && ((tokensDone: number) => onProgress(tokensDone, tokens))
+      const found = await thread.call('measureContinuations', { model, request }, { signal, onProgress: report })
+      return { logLikelihoods: Array.from(found), tokens, seconds: (performance.now() - started) / 1000 }
+    },
     calibrate: ({ signal, onProgress, ...tokens }) =>
       thread.call('calibrate', { model, tokens: { ...tokens, ids: copyUsed(tokens) } }, { signal, onProgress }),
     close: () => thread.close(),

@@ -5,8 +5,10 @@ import { buildEvaluationGraph, openModel } from '@espalier/model-graph'
 import { calibrateModel } from './calibrate-model.js'
 import { createSession, locateWeights } from './create-session.js'
 import { FittedWeights } from './fitted-weights.js'
+import { measureContinuations } from './measure-continuations.js'
 import { measureLogits } from './measure-logits.js'
-import { measurePolicy, type PolicySession } from './measure-policy.js'
+import { measurePolicy } from './measure-policy.js'
+import type { PolicySession } from './policy-session.js'
 import { PrefixStates } from './prefix-states.js'
 import { runProducts } from './run-products.js'
 import { Aborted, type CallControl } from './run-windows.js'
@@ -50,6 +52,8 @@ async function answer(call: ThreadCall, control: CallControl): Promise<ThreadRes
       const session = await open(call.payload.model)
       return measurePolicy(session, call.payload.request, call.payload.model.batchWindows, control)
     }
+    case 'measureContinuations':
+      return measureContinuations(await open(call.payload.model), call.payload.request, control)
     case 'calibrate': {
       const { model } = await open(call.payload.model)
       return calibrateModel(model, call.payload.model, call.payload.tokens, call.payload.model.batchWindows, control)

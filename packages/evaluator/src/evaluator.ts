@@ -61,6 +61,30 @@ export interface MeasureManyRequest extends Omit<MeasureRequest, 'keptIndices' |
   readonly policies: readonly KeptIndices[]
 }
 
+/** Tokens of which the last ones are scored, given all before them. */
+export interface ScoredSequence {
+  readonly ids: Int32Array
+  /** From 1 to one less than there are. */
+  readonly scoredTokens: number
+}
+
+/** Sequences of any lengths, up to one token more than the model has positions: the last one is only predicted. */
+export interface ContinuationsRequest
+  extends Omit<MeasureRequest, keyof WindowedTokens | 'onProgress'>,
+    Pick<RunOptions, 'signal'> {
+  readonly sequences: readonly ScoredSequence[]
+  /** Called after every batch. */
+  readonly onProgress?: ((tokensDone: number, tokens: number) => void) | undefined
+}
+
+export interface ContinuationsMeasurement {
+  /** Of each sequence's scored tokens, in nats. */
+  readonly logLikelihoods: readonly number[]
+  /** Tokens that were computed, without padding; shared starts count once. */
+  readonly tokens: number
+  readonly seconds: number
+}
+
 export interface CalibrateRequest extends WindowedTokens, RunOptions {
   /** Whether Gram matrices are recorded too, for least-squares compensation; `gramBytesOf` says what they take. */
   readonly gram?: boolean | undefined
@@ -101,6 +125,13 @@ export interface Evaluator {
    * policy added. Progress counts the windows of all policies. Errors of `measure`: the first ends the call.
    */
   measureMany(request: MeasureManyRequest): Promise<Measurement[]>
+  /**
+   * Log-likelihood of continuations under a policy, as multiple-choice tasks need them. Sequences of similar length run
+   * together; one that starts another one costs nothing.
+   *
+   * @throws EspalierError REQUEST_INVALID for a sequence without scored tokens or without others; errors of `measure`
+   */
+  measureContinuations(request: ContinuationsRequest): Promise<ContinuationsMeasurement>
   /**
    * Runs the dense model once and records its modules' statistics. Errors of `measure`, and CALIBRATION_TOO_LARGE when
    * Gram matrices are wanted that would not fit into memory.

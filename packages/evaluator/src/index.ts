@@ -4,6 +4,8 @@ export { createEvaluator } from './create-evaluator.js'
 export type {
   CalibrateRequest,
   CalibrationRecord,
+  ContinuationsMeasurement,
+  ContinuationsRequest,
   Evaluator,
   EvaluatorOptions,
   ExecutionProvider,
@@ -12,6 +14,7 @@ export type {
   MeasureRequest,
   ModuleCalibration,
   RunOptions,
+  ScoredSequence,
   WindowedTokens,
 } from './evaluator.js'
 export { gramBytesOf } from './gram-memory.js'

@@ -1,14 +1,14 @@
 import type { ModelShape } from '@espalier/contracts'
-import { evaluationInputs, evaluationOutputs, type HuggingFaceModel } from '@espalier/model-graph'
-import type { InferenceSession, Tensor } from 'onnxruntime-node'
-import { checkCalibration, checkGram, checkKeptIndices, checkWindows } from './check-request.js'
-import { allIndices, createPolicyFeeds, createStateFeeds } from './create-policy-feeds.js'
-import type { CalibrationRecord, Measurement, MeasureRequest, RunOptions } from './evaluator.js'
+import { evaluationInputs, evaluationOutputs } from '@espalier/model-graph'
+import type { Tensor } from 'onnxruntime-node'
+import { checkWindows } from './check-request.js'
+import { createStateFeeds } from './create-policy-feeds.js'
+import type { Measurement } from './evaluator.js'
 import { explainNotFinite } from './explain-not-finite.js'
-import type { FitRequest, FittedWeights } from './fitted-weights.js'
-import { namePrefixes, type PrefixStates } from './prefix-states.js'
+import type { PolicyRequest, PolicySession } from './policy-session.js'
+import { namePrefixes } from './prefix-states.js'
+import { checkPolicy, preparePolicyFeeds } from './prepare-policy-feeds.js'
 import {
-  Aborted,
   type CallControl,
   dataOf,
   defaultBatchWindows,
@@ -17,21 +17,6 @@ import {
   runWindows,
   summarize,
 } from './run-windows.js'
-
-/** What a policy is measured with. */
-export interface PolicySession {
-  readonly model: HuggingFaceModel
-  /** Of the evaluation graph. */
-  readonly session: InferenceSession
-  readonly fittedWeights: FittedWeights
-  /** null: the graph is not resumable. */
-  readonly prefixStates: PrefixStates | null
-}
-
-/** Stands for the calibration of a request wherever fitted weights or states are kept. */
-export interface PolicyRequest extends Omit<MeasureRequest, keyof RunOptions> {
-  readonly calibrationKey: string
-}
 
 /** Measures a policy in a session of the evaluation graph. Errors: see `Evaluator.measure`. */
 export async function measurePolicy(
@@ -44,13 +29,14 @@ export async function measurePolicy(
   const { model, session, prefixStates } = policySession
   const { windowLength, sharedModules = [] } = request
   const size = batchWindows ?? defaultBatchWindows(windowLength)
+  checkWindows(request, model.shape)
   const policy = checkPolicy(request, model.shape)
   const prefixes = namePrefixes({ ...request, batchWindows: size, compensation: policy.key }, policy.keptIndices)
   const resume = prefixStates?.find(prefixes) ?? { module: 0, batches: [] }
   const chosen = prefixStates?.choose(sharedModules, prefixes.length, stateBytesOf(request, model.shape)) ?? []
   const states = new Map(chosen.filter((module) => module > resume.module).map((module) => [module, [] as Tensor[]]))
 
-  const feeds = await createFeeds(policySession, policy, resume.module, control)
+  const feeds = await preparePolicyFeeds(policySession, policy, resume.module, control)
   const fetches = [evaluationOutputs.nll, ...Array.from(states.keys(), evaluationOutputs.state)]
   const nll: number[] = []
   await runWindows(request, size, control, async (batch, firstWindow) => {
@@ -65,45 +51,6 @@ export async function measurePolicy(
   if (bad !== null) throw await explainNotFinite(model, `The negative log-likelihood of window ${bad} is ${nll[bad]}`)
   prefixStates?.keep(prefixes, chosen, states)
   return summarize(nll, windowLength, (performance.now() - started) / 1000)
-}
-
-/** A policy that can be measured. */
-interface CheckedPolicy extends Omit<FitRequest, 'firstModule' | 'calibration'> {
-  /** What compensation is computed from; null: no compensation. */
-  readonly calibration: CalibrationRecord | null
-  /** Whether output weights are fitted. */
-  readonly isFitted: boolean
-  /** Stands for all of it but the kept units. */
-  readonly key: string
-}
-
-function checkPolicy(request: PolicyRequest, shape: ModelShape): CheckedPolicy {
-  const { compensation = 'mean', calibrationKey, metric = null } = request
-  const calibration = compensation === 'none' ? null : request.calibration
-  checkWindows(request, shape)
-  if (request.keptIndices) checkKeptIndices(request.keptIndices, shape)
-  if (calibration) checkCalibration(calibration, shape)
-  const isFitted = request.keptIndices !== null && calibration !== null && compensation === 'least-squares'
-  if (isFitted) checkGram(calibration)
-  const key = calibration === null ? 'none' : [calibrationKey, isFitted, isFitted && metric].join(' ')
-  const keptIndices = request.keptIndices ?? allIndices(shape)
-  return { keptIndices, calibration, calibrationKey, metric, isFitted, key }
-}
-
-async function createFeeds(
-  { model, fittedWeights }: PolicySession,
-  { calibration, isFitted, ...policy }: CheckedPolicy,
-  firstModule: number,
-  control: CallControl,
-): Promise<Record<string, Tensor>> {
-  const checkAborted = () => {
-    if (control.isAborted()) throw new Aborted()
-  }
-  const fitted =
-    isFitted && calibration !== null
-      ? await fittedWeights.fit({ ...policy, calibration, firstModule }, checkAborted)
-      : new Map<number, Float32Array>()
-  return createPolicyFeeds(model.shape, policy.keptIndices, calibration, fitted)
 }
 
 /** Bytes of the state before one module over all windows. */

@@ -1,7 +1,8 @@
 import type { RecordedError } from '@espalier/contracts'
 import type { SessionSettings } from './create-session.js'
 import type { CalibrateRequest, CalibrationRecord, Measurement, RunOptions, WindowedTokens } from './evaluator.js'
-import type { PolicyRequest } from './measure-policy.js'
+import type { PlannedContinuations } from './measure-continuations.js'
+import type { PolicyRequest } from './policy-session.js'
 
 /** The model that a call is about. Every call carries it, so that a thread started anew needs no history. */
 export interface ThreadModel extends SessionSettings {
@@ -19,6 +20,7 @@ interface CallOf<K extends string, P> {
 export type ThreadCall =
   | CallOf<'open', { readonly model: ThreadModel }>
   | CallOf<'measure', { readonly model: ThreadModel; readonly request: PolicyRequest }>
+  | CallOf<'measureContinuations', { readonly model: ThreadModel; readonly request: PlannedContinuations }>
   | CallOf<'calibrate', { readonly model: ThreadModel; readonly tokens: Omit<CalibrateRequest, keyof RunOptions> }>
   | CallOf<'measureLogits', { readonly path: string; readonly tokens: WindowedTokens; readonly threads: number }>
   | CallOf<'measureProductPeak', { readonly threads: number }>
@@ -30,6 +32,7 @@ export type ThreadPayload<K extends ThreadCallKind> = Extract<ThreadCall, { kind
 export interface ThreadResults {
   open: null
   measure: Measurement
+  measureContinuations: Float64Array
   calibrate: CalibrationRecord
   measureLogits: Measurement
   measureProductPeak: number

@@ -16,7 +16,7 @@ import type { TokenSource } from './input/read-tokens.js'
 import { calibratePolicy, checkPolicy, resolvePolicy } from './prepare-policy.js'
 
 /** The harness that defines tasks, prompts and metrics; bench/reference/task_reference.py compares with this version. */
-export const taskProtocol = 'lm-evaluation-harness 0.4.13, 0-shot'
+const taskProtocol = 'lm-evaluation-harness 0.4.13, 0-shot'
 
 export interface TasksRequest {
   readonly modelDirectory: string
@@ -41,7 +41,7 @@ export interface TasksProgress {
   readonly fraction: number
 }
 
-export interface TaskReport {
+interface TaskReport {
   readonly task: string
   readonly files: readonly string[]
   readonly dense: TaskScore

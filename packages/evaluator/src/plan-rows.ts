@@ -13,7 +13,7 @@ export interface RowBatch {
 }
 
 /** Predictions `from` to `to` (excluded) of a row: those of a sequence's scored tokens. Prediction p is of token p + 1. */
-export interface ScoredSpan {
+interface ScoredSpan {
   readonly sequence: number
   readonly row: number
   readonly from: number

@@ -55,7 +55,7 @@ async function compare(evaluator, request, policies) {
 function createSearch({ model, shape, rankings, windowLength, windows }) {
   const settings = {
     targets: [0.2, 0.35, 0.5],
-    budget: 3 * model.modules.length,
+    budget: 2 * model.modules.length,
     seed: 1,
     agent: 'network',
     metric: 'wanda',

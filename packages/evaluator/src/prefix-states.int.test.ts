@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import { buildEvaluationGraph, evaluationInputs, openModel } from '@espalier/model-graph'
 import type { KeptIndices } from '@espalier/pruning'
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { Tensor } from 'onnxruntime-node'
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { type InferenceSession, Tensor } from 'onnxruntime-node'
 import { createSession, locateWeights } from './create-session.js'
 import { FittedWeights } from './fitted-weights.js'
 import { measurePolicy, type PolicySession } from './measure-policy.js'
@@ -18,27 +18,23 @@ const control = { isAborted: () => false, report: () => {} }
 
 describe('measuring with what an earlier policy left', () => {
   let policySession: PolicySession
-  /** First modules of the runs, one a batch. */
-  let firstModules: number[] = []
+  let run: jest.SpiedFunction<InferenceSession['run']>
 
   beforeAll(async () => {
     const model = await openModel(directory)
     const graph = buildEvaluationGraph(model, { locate: await locateWeights(model) })
     const session = await createSession(graph, { threads: 1, provider: 'cpu' })
-    const run = session.run.bind(session)
-    session.run = (feeds: Record<string, Tensor>, fetches: string[]) => {
-      firstModules.push(Number(feeds[evaluationInputs.firstModule]?.data[0]))
-      return run(feeds, fetches)
-    }
+    run = jest.spyOn(session, 'run')
     policySession = { model, session, fittedWeights: new FittedWeights(model), prefixStates: new PrefixStates(2 ** 20) }
   })
   afterAll(() => policySession.session.release())
 
+  /** First modules of the runs, one a batch. */
   const measure = async (keptIndices: KeptIndices, sharedModules: number[], ids = tokens.ids) => {
-    firstModules = []
+    run.mockClear()
     const request = { ...tokens, ids, keptIndices, sharedModules, calibration: null, calibrationKey: 'none' }
     await measurePolicy(policySession, request, 2, control)
-    return firstModules
+    return run.mock.calls.map(([feeds]) => Number((feeds[evaluationInputs.firstModule] as Tensor).data[0]))
   }
   const [a, b, c] = [0, 1, 2].map((last): KeptIndices => [[0, 1], [3, 5, 7], [1], [0, last + 1], [], [2]])
 

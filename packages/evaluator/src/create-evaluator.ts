@@ -1,6 +1,7 @@
 import { checkCount } from './check-request.js'
 import { countCpus } from './count-cpus.js'
 import type { CalibrationRecord, Evaluator, EvaluatorOptions, WindowedTokens } from './evaluator.js'
+import { measureMany } from './measure-many.js'
 import type { ThreadModel } from './thread-calls.js'
 import { ThreadClient } from './thread-client.js'
 
@@ -27,11 +28,13 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
     throw error
   }
   const keyOf = createKeys()
+  const measure: Evaluator['measure'] = ({ signal, onProgress, ...given }) => {
+    const request = { ...given, ids: copyUsed(given), calibrationKey: keyOf(given.calibration) }
+    return thread.call('measure', { model, request }, { signal, onProgress })
+  }
   return {
-    measure: ({ signal, onProgress, ...given }) => {
-      const request = { ...given, ids: copyUsed(given), calibrationKey: keyOf(given.calibration) }
-      return thread.call('measure', { model, request }, { signal, onProgress })
-    },
+    measure,
+    measureMany: (request) => measureMany(measure, request),
     calibrate: ({ signal, onProgress, ...tokens }) =>
       thread.call('calibrate', { model, tokens: { ...tokens, ids: copyUsed(tokens) } }, { signal, onProgress }),
     close: () => thread.close(),

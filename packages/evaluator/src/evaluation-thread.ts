@@ -7,6 +7,7 @@ import { createSession, locateWeights } from './create-session.js'
 import { FittedWeights } from './fitted-weights.js'
 import { measureLogits } from './measure-logits.js'
 import { measurePolicy, type PolicySession } from './measure-policy.js'
+import { PrefixStates } from './prefix-states.js'
 import { runProducts } from './run-products.js'
 import { Aborted, type CallControl } from './run-windows.js'
 import type {
@@ -67,7 +68,13 @@ async function open(settings: ThreadModel): Promise<PolicySession> {
   if (opened === null) {
     const model = await openModel(settings.modelDirectory)
     const graph = buildEvaluationGraph(model, { locate: await locateWeights(model) })
-    opened = { model, session: await createSession(graph, settings), fittedWeights: new FittedWeights(model) }
+    opened = {
+      model,
+      session: await createSession(graph, settings),
+      fittedWeights: new FittedWeights(model),
+      // A state lies in this process's memory, and what a GPU computes again takes less time than to fetch it from here.
+      prefixStates: settings.provider === 'cpu' ? new PrefixStates() : new PrefixStates(0),
+    }
   }
   return opened
 }

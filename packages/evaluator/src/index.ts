@@ -7,6 +7,7 @@ export type {
   Evaluator,
   EvaluatorOptions,
   ExecutionProvider,
+  MeasureManyRequest,
   Measurement,
   MeasureRequest,
   ModuleCalibration,
@@ -16,3 +17,4 @@ export type {
 export { gramBytesOf } from './gram-memory.js'
 export { type MeasureLogitsRequest, measureLogitsModel } from './measure-logits-model.js'
 export { measureProductPeak } from './measure-product-peak.js'
+export { countSharedModules } from './shared-modules.js'

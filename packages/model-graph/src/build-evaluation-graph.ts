@@ -41,36 +41,46 @@ export const evaluationInputs = {
   ffnMeans: 'ffn_means',
   /** float [2 x layers, hidden]: W times the mean input; zeros: no compensation. */
   outputMeans: 'output_means',
+  /** int64 []: the first module that is computed. */
+  firstModule: 'first_module',
+  /** float [B, T, hidden]: the state before `firstModule`, see `evaluationOutputs`; no windows if that is 0. */
+  resumedState: 'resumed_state',
+  /** int64 [2 x layers]: of how many windows the state before each module is wanted, all B or none. */
+  stateWindows: 'state_windows',
+} as const
+
+/** Names of the outputs of the evaluation graph. */
+export const evaluationOutputs = {
+  /** float [B x (T - 1)]: negative log-likelihood of every next token. */
+  nll: 'nll',
+  /** float [windows wanted, T, hidden]: the residual stream before a module; there is none of module 0. */
+  state: (module: number) => `state_${module}`,
 } as const
 
 /**
  * One graph that measures any policy of a model: the policy is an input, the likelihood is computed inside.
  *
- * Inputs: `evaluationInputs`. Output: `nll` float [B x (T - 1)], negative log-likelihood of every next token.
- * A module with no kept unit is skipped. Mean compensation of module m adds
+ * Inputs: `evaluationInputs`; outputs: `evaluationOutputs`. A module with no kept unit is skipped. Mean compensation of module m adds
  * W[:, removed] E[x[removed]] = W E[x] - W[:, kept] E[x[kept]] to its output; with an `outputWeight` W' in place of
  * W[:, kept] it adds W E[x] - W' E[x[kept]], the bias of least-squares compensation.
  * The model's own bias of o_proj or down_proj always stays.
+ *
+ * Policies that agree on their first modules need these computed once: a run gives the state before a module, and
+ * another run starts from it. The likelihoods are the same to the bit.
  */
 export function buildEvaluationGraph(model: HuggingFaceModel, options: EvaluationGraphOptions = {}): Uint8Array {
   const graph = new OnnxGraph('evaluation')
   const context = addDecoderContext(graph, model, fusedOperators, options.locate ?? locateInModel)
   addPolicyInputs(graph, model)
-  let residual = addEmbedding(graph, context)
-  let normed = ''
-  let pending: ModuleOutput | null = null
-  const enter = (norm: TensorLocation) => {
-    if (pending === null) normed = addNorm(graph, context, residual, norm)
-    else [normed, residual] = addResidualNorm(graph, context, residual, pending, norm)
+  const modules = model.layers.flatMap((layer, index) => describeModules(model, layer, index))
+  const embedded = addEmbedding(graph, context)
+  let stream: Stream = { residual: embedded, normed: embedded }
+  for (const module of modules) {
+    if (module.index === 0) stream = { residual: embedded, normed: addNorm(graph, context, embedded, module.norm) }
+    else addStateOutput(graph, context, module, stream)
+    stream = addResumableModule(graph, context, module, stream)
   }
-  model.layers.forEach((layer, index) => {
-    for (const module of describeModules(model, layer, index)) {
-      enter(module.norm)
-      pending = addPrunableModule(graph, context, module, normed, residual)
-    }
-  })
-  enter(model.finalNorm)
-  addTokenLikelihood(graph, context, normed, options.likelihoodRows ?? defaultLikelihoodRows)
+  addTokenLikelihood(graph, context, stream.normed, options.likelihoodRows ?? defaultLikelihoodRows)
   return graph.encodeModel(evaluationModelOptions)
 }
 
@@ -82,12 +92,17 @@ function addPolicyInputs(graph: OnnxGraph, { shape }: HuggingFaceModel): void {
   graph.addInput(evaluationInputs.attentionMeans, 'float', [shape.layers, shape.queryHeads * shape.headDim])
   graph.addInput(evaluationInputs.ffnMeans, 'float', [shape.layers, shape.ffnChannels])
   graph.addInput(evaluationInputs.outputMeans, 'float', [2 * shape.layers, shape.hiddenSize])
+  graph.addInput(evaluationInputs.firstModule, 'int64', [])
+  graph.addInput(evaluationInputs.resumedState, 'float', ['resumed', 'sequence', shape.hiddenSize])
+  graph.addInput(evaluationInputs.stateWindows, 'int64', [2 * shape.layers])
 }
 
 interface PrunableModule {
   readonly index: number
   readonly layer: number
   readonly norm: TensorLocation
+  /** Norm of the module after it, or the last one. */
+  readonly nextNorm: TensorLocation
   /** Norm of the module's output, bias and compensation included. */
   readonly outputNorm: TensorLocation | null
   /** o_proj or down_proj. */
@@ -105,6 +120,7 @@ function describeModules(model: HuggingFaceModel, layer: LayerTensors, index: nu
       index: 2 * index,
       layer: index,
       norm: layer.inputNorm,
+      nextNorm: layer.feedForwardNorm,
       outputNorm: layer.attentionOutputNorm,
       output: layer.o,
       outputBias: layer.oBias,
@@ -116,6 +132,7 @@ function describeModules(model: HuggingFaceModel, layer: LayerTensors, index: nu
       index: 2 * index + 1,
       layer: index,
       norm: layer.feedForwardNorm,
+      nextNorm: model.layers[index + 1]?.inputNorm ?? model.finalNorm,
       outputNorm: layer.feedForwardOutputNorm,
       output: layer.down,
       outputBias: layer.downBias,
@@ -124,6 +141,58 @@ function describeModules(model: HuggingFaceModel, layer: LayerTensors, index: nu
       addInner: (graph, context, normed, kept) => addFeedForward(graph, context, layer, normed, kept),
     },
   ]
+}
+
+/** What a module reads: the residual stream, and it normalised; both [B, T, hidden]. */
+interface Stream {
+  readonly residual: string
+  readonly normed: string
+}
+
+/** Gives the state before a module. */
+function addStateOutput(graph: OnnxGraph, { model }: DecoderContext, { index }: PrunableModule, stream: Stream): void {
+  const windows = graph.add('Gather', [evaluationInputs.stateWindows, graph.int64([index])], { axis: 0 })
+  const state = graph.add('Slice', [stream.residual, graph.int64([0]), windows, graph.int64([0])])
+  const dimensions = [`windows_${index}`, 'sequence', model.shape.hiddenSize]
+  graph.addOutput(state, 'float', dimensions, evaluationOutputs.state(index))
+}
+
+/**
+ * The module behind an `If` on whether it is computed in this run. What is skipped hands out no windows, except right
+ * before the first module that is computed: there it is the resumed state.
+ */
+function addResumableModule(graph: OnnxGraph, context: DecoderContext, module: PrunableModule, stream: Stream): Stream {
+  const { hiddenSize } = context.model.shape
+  const { firstModule, resumedState } = evaluationInputs
+  const next = graph.int64(module.index + 1)
+  // A name of its own: values with dimensions of the same names share memory, and here some have no windows.
+  const dimensions = [`windows_after_${module.index}`, 'sequence', hiddenSize]
+  const declareOutputs = (branch: OnnxGraph, { residual, normed }: Stream) => {
+    branch.addOutput(residual, 'float', dimensions, branch.createName('branch_residual'))
+    branch.addOutput(normed, 'float', dimensions, branch.createName('branch_normed'))
+  }
+
+  const computed = graph.createSubgraph('computed')
+  const output = addPrunableModule(computed, context, module, stream)
+  declareOutputs(computed, addResidualNorm(computed, context, stream.residual, output, module.nextNorm))
+
+  const skipped = graph.createSubgraph('skipped')
+  const isNext = skipped.add('Cast', [skipped.add('Equal', [firstModule, next])], { to: { type: 'int64' } })
+  const windows = skipped.add('Mul', [isNext, skipped.add('Shape', [resumedState], { start: 0, end: 1 })])
+  const resumed = skipped.add('Slice', [resumedState, graph.int64([0]), windows, graph.int64([0])])
+  // By the operator that normed it when it was computed: the sum with nothing is itself, and so is its norm.
+  const nothing = { value: addZeros(skipped, resumed), bias: null }
+  declareOutputs(skipped, addResidualNorm(skipped, context, resumed, nothing, module.nextNorm))
+
+  const residual = graph.createName('residual')
+  const normed = graph.createName('normed')
+  graph.addNode({
+    operator: 'If',
+    inputs: [graph.add('Less', [firstModule, next])],
+    outputs: [residual, normed],
+    attributes: { then_branch: { graph: computed }, else_branch: { graph: skipped } },
+  })
+  return { residual, normed }
 }
 
 interface ModuleOutput {
@@ -138,8 +207,7 @@ function addPrunableModule(
   graph: OnnxGraph,
   context: DecoderContext,
   module: PrunableModule,
-  normed: string,
-  residual: string,
+  { normed, residual }: Stream,
 ): ModuleOutput {
   const { hiddenSize } = context.model.shape
   const kept = evaluationInputs.kept(module.index)
@@ -164,8 +232,11 @@ function addPrunableModule(
   )
 
   const absent = graph.createSubgraph('absent')
-  const zeros = absent.add('Expand', [absent.float(0), absent.add('Shape', [residual])])
-  declareOutputs(absent, zeros, addModelBias(absent, context, addOutputMean(absent, module), module.outputBias))
+  declareOutputs(
+    absent,
+    addZeros(absent, residual),
+    addModelBias(absent, context, addOutputMean(absent, module), module.outputBias),
+  )
 
   const value = graph.createName('module')
   const bias = graph.createName('bias')
@@ -177,6 +248,11 @@ function addPrunableModule(
   })
   if (module.outputNorm === null) return { value, bias }
   return { value: addNorm(graph, context, graph.add('Add', [value, bias]), module.outputNorm), bias: null }
+}
+
+/** Zeros in the shape of a value. */
+function addZeros(graph: OnnxGraph, value: string): string {
+  return graph.add('Expand', [graph.float(0), graph.add('Shape', [value])])
 }
 
 /** What stands in for the kept columns of o_proj or down_proj, or they themselves, [hidden, kept x columns] float. */
@@ -228,14 +304,14 @@ function addModelBias(graph: OnnxGraph, context: DecoderContext, value: string, 
   return bias === null ? value : graph.add('Add', [value, context.weights.float(graph, bias)])
 }
 
-/** Adds a module's output to the residual stream and normalises: [normed, residual], in one pass over memory. */
+/** Adds a module's output to the residual stream and normalises, in one pass over memory. */
 function addResidualNorm(
   graph: OnnxGraph,
   context: DecoderContext,
   residual: string,
   output: ModuleOutput,
   norm: TensorLocation,
-): [string, string] {
+): Stream {
   const normed = graph.createName('normed')
   const sum = graph.createName('residual')
   graph.addNode({
@@ -250,5 +326,5 @@ function addResidualNorm(
     outputs: [normed, '', '', sum],
     attributes: { epsilon: { float: context.model.config.rmsNormEpsilon } },
   })
-  return [normed, sum]
+  return { residual: sum, normed }
 }

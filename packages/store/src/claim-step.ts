@@ -2,7 +2,7 @@ import type { WorkerRole } from '@espalier/contracts'
 import type { Database } from './database.js'
 import { Prisma } from './generated/prisma/client.js'
 import { fromJson } from './json.js'
-import { claimable, kindsOfRole, milliseconds } from './lease-rules.js'
+import { claimable, kindsOfRole, milliseconds, orderInRound } from './lease-rules.js'
 import type { Lease, LeaseKey } from './records.js'
 import { endedStates } from './search-rows.js'
 import type { ClaimOptions } from './store.js'
@@ -18,7 +18,7 @@ export function claimNextStep(database: Database, role: WorkerRole, options: Cla
   const next = Prisma.sql`
     SELECT s.id FROM "Step" s JOIN "Search" q ON q.id = s."searchId"
     WHERE s.kind IN (${Prisma.join(kinds)}) AND ${claimable}
-    ORDER BY q."createdAt", q.id, s.round, s.kind, s.index
+    ORDER BY q."createdAt", q.id, s.round, s.kind, ${orderInRound}
     LIMIT 1 FOR UPDATE OF s SKIP LOCKED`
   return claim(database, next, options)
 }

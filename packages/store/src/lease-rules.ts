@@ -18,6 +18,12 @@ export function kindsOfRole(role: WorkerRole): readonly StepKind[] {
 /** SQL: so many milliseconds. */
 export const milliseconds = (ms: number) => Prisma.sql`${ms}::double precision * interval '1 millisecond'`
 
+/**
+ * SQL order of steps `s` of one round and kind. Of JSON arrays of the same length Postgres compares the elements in
+ * order: policies with a common prefix are neighbours.
+ */
+export const orderInRound = Prisma.sql`s.payload->'split', s.payload->'windows', s.payload->'keptUnits', s.index`
+
 /** SQL condition on step `s` and its search `q`: nobody has it, and it may start now. */
 export const claimable = Prisma.sql`(
   ((s.state = 'PENDING' AND s."availableAt" <= now()) OR (s.state = 'RUNNING' AND s."leaseExpiresAt" < now()))

@@ -1,4 +1,5 @@
 import type {
+  KeptUnits,
   ModelShape,
   Page,
   RecordedError,
@@ -128,7 +129,10 @@ export interface ClaimOptions {
 export interface StepStore {
   /** undefined: done, held by somebody, not due yet, or the search is paused or ended. */
   claim(stepId: string, options: ClaimOptions): Promise<Lease | undefined>
-  /** The next step of a role: oldest search first, then round, then index. */
+  /**
+   * The next step of a role: oldest search first, then round, then index; but evaluations on the same windows by
+   * their kept units, so that policies that agree on their first modules follow each other.
+   */
   claimNext(role: WorkerRole, options: ClaimOptions): Promise<Lease | undefined>
   /**
    * Renews a lease. `lost`: somebody else has it or it has ended, stop without a result.
@@ -158,6 +162,11 @@ export interface StepStore {
     round: number,
     index: number,
   ): Promise<StepResult<K> | undefined>
+  /**
+   * Kept units of the evaluations that nobody has taken and that `claimNext` gives after this one, on the same windows
+   * of the same search, nearest first; a hint, since other workers take steps too. At most a few hundred.
+   */
+  listFollowing(lease: Lease<'evaluate'>): Promise<readonly KeptUnits[]>
   /** Waiting and running work, and who is there to do it. */
   loadByRole(): Promise<Readonly<Record<WorkerRole, RoleLoad>>>
 }

@@ -1,0 +1,19 @@
+import type { OnnxGraph, OnnxType } from '@espalier/tensor-files'
+
+/** Type of matrix products and of what flows between them. Softmax and likelihood are computed in float in any case. */
+export type ComputeType = 'float' | 'float16' | 'bfloat16'
+
+/** What a graph is computed in, as people name it. */
+export const precisions = ['fp32', 'fp16', 'bf16'] as const
+export type Precision = (typeof precisions)[number]
+
+export const computeTypeOf = {
+  fp32: 'float',
+  fp16: 'float16',
+  bf16: 'bfloat16',
+} as const satisfies Record<Precision, ComputeType>
+
+/** The value in another type; where it has that type, itself. */
+export function castTo(graph: OnnxGraph, value: string, from: OnnxType, to: OnnxType): string {
+  return from === to ? value : graph.add('Cast', [value], { to: { type: to } })
+}

@@ -151,7 +151,9 @@ function report() {
   }
   for (const { name, logPerplexity } of rows) {
     if (logPerplexity === null || Math.abs(logPerplexity - ours.logPerplexity) <= tolerance) continue
-    console.error(`${name}: log-perplexity ${logPerplexity}, ours ${ours.logPerplexity}: not the same work, no comparison`)
+    console.error(
+      `${name}: log-perplexity ${logPerplexity}, ours ${ours.logPerplexity}: not the same work, no comparison`,
+    )
     process.exitCode = 1
   }
 }

@@ -6,7 +6,6 @@ export type {
   CalibrationRecord,
   Evaluator,
   EvaluatorOptions,
-  ExecutionProvider,
   MeasureManyRequest,
   Measurement,
   MeasureRequest,
@@ -14,6 +13,7 @@ export type {
   RunOptions,
   WindowedTokens,
 } from './evaluator.js'
+export { type DeviceRequest, type EvaluatorDeviceDescription, findDevice } from './find-device.js'
 export { gramBytesOf } from './gram-memory.js'
 export { type MeasureLogitsRequest, measureLogitsModel } from './measure-logits-model.js'
 export { measureProductPeak } from './measure-product-peak.js'

@@ -1,10 +1,11 @@
-import type { ModelShape } from '@espalier/contracts'
+import type { ModelShape, Precision } from '@espalier/contracts'
 import { evaluationOutputs, type HuggingFaceModel } from '@espalier/model-graph'
 import type { InferenceSession, Tensor } from 'onnxruntime-node'
 import { checkCalibration, checkGram, checkKeptIndices, checkWindows } from './check-request.js'
 import { allIndices, createPolicyFeeds, createStepFeeds } from './create-policy-feeds.js'
 import type { CalibrationRecord, Measurement, MeasureRequest, RunOptions } from './evaluator.js'
 import { explainNotFinite } from './explain-not-finite.js'
+import type { FittingBatch } from './fit-batch.js'
 import type { FitRequest, FittedWeights } from './fitted-weights.js'
 import { namePrefixes, type PrefixStates } from './prefix-states.js'
 import {
@@ -23,6 +24,8 @@ export interface PolicySession {
   readonly model: HuggingFaceModel
   /** Of the evaluation graph. */
   readonly session: InferenceSession
+  readonly precision: Precision
+  readonly batch: FittingBatch
   readonly fittedWeights: FittedWeights
   readonly prefixStates: PrefixStates
 }
@@ -40,9 +43,24 @@ export async function measurePolicy(
   control: CallControl,
 ): Promise<Measurement> {
   const started = performance.now()
+  const { windowLength } = request
+  checkWindows(request, policySession.model.shape)
+  const wanted = Math.min(request.windows, batchWindows ?? defaultBatchWindows(windowLength))
+  const nll = await policySession.batch.run(windowLength, wanted, (size) =>
+    measureWindows(policySession, request, size, control),
+  )
+  return summarize(nll, windowLength, (performance.now() - started) / 1000)
+}
+
+/** The negative log-likelihood of every window, `size` windows a run. */
+async function measureWindows(
+  policySession: PolicySession,
+  request: PolicyRequest,
+  size: number,
+  control: CallControl,
+): Promise<number[]> {
   const { model, session, prefixStates } = policySession
   const { windowLength, sharedModules = [] } = request
-  const size = batchWindows ?? defaultBatchWindows(windowLength)
   const policy = checkPolicy(request, model.shape)
   const prefixes = namePrefixes({ ...request, batchWindows: size, compensation: policy.key }, policy.keptIndices)
   const resume = prefixStates.find(prefixes)
@@ -62,7 +80,7 @@ export async function measurePolicy(
   const bad = findNotFinite(nll)
   if (bad !== null) throw await explainNotFinite(model, `The negative log-likelihood of window ${bad} is ${nll[bad]}`)
   prefixStates.keep(prefixes, chosen, states)
-  return summarize(nll, windowLength, (performance.now() - started) / 1000)
+  return nll
 }
 
 /** A policy that can be measured. */
@@ -78,7 +96,6 @@ interface CheckedPolicy extends Omit<FitRequest, 'firstModule' | 'calibration'> 
 function checkPolicy(request: PolicyRequest, shape: ModelShape): CheckedPolicy {
   const { compensation = 'mean', calibrationKey, metric = null } = request
   const calibration = compensation === 'none' ? null : request.calibration
-  checkWindows(request, shape)
   if (request.keptIndices) checkKeptIndices(request.keptIndices, shape)
   if (calibration) checkCalibration(calibration, shape)
   const isFitted = request.keptIndices !== null && calibration !== null && compensation === 'least-squares'

@@ -4,6 +4,7 @@ import type { KeptIndices } from '@espalier/pruning'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { Tensor } from 'onnxruntime-node'
 import { createSession, locateWeights } from './create-session.js'
+import { FittingBatch } from './fit-batch.js'
 import { FittedWeights } from './fitted-weights.js'
 import { measurePolicy, type PolicySession } from './measure-policy.js'
 import { namePrefixes, PrefixStates } from './prefix-states.js'
@@ -30,7 +31,12 @@ describe('measuring with what an earlier policy left', () => {
       firstModules.push(Number(feeds[evaluationInputs.firstModule]?.data[0]))
       return run(feeds, fetches)
     }
-    policySession = { model, session, fittedWeights: new FittedWeights(model), prefixStates: new PrefixStates(2 ** 20) }
+    const device = { provider: 'cpu', computeBytes: 4 } as const
+    policySession = {
+      ...{ model, session, precision: 'fp32', fittedWeights: new FittedWeights(model) },
+      batch: new FittingBatch({ shape: model.shape, device, limitBytes: null }),
+      prefixStates: new PrefixStates(2 ** 20),
+    }
   })
   afterAll(() => policySession.session.release())
 

@@ -1,3 +1,4 @@
+import type { Precision } from '@espalier/contracts'
 import { OnnxGraph } from '@espalier/tensor-files'
 import {
   addAttention,
@@ -13,7 +14,7 @@ import { fusedOperators } from './build-fused-operators.js'
 import { addTokenLikelihood } from './build-likelihood.js'
 import { contribDomain } from './build-operators.js'
 import { type LocateWeight, locateInModel } from './build-weights.js'
-import { type ComputeType, castTo, computeTypeOf, type Precision } from './compute-type.js'
+import { type ComputeType, castTo, computeTypeOf } from './compute-type.js'
 import type { HuggingFaceModel, LayerTensors, TensorLocation } from './hugging-face-model.js'
 
 /** Standard operators' version and producer of the graphs that Espalier itself runs. */

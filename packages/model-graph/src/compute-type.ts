@@ -1,11 +1,8 @@
+import type { Precision } from '@espalier/contracts'
 import type { OnnxGraph, OnnxType } from '@espalier/tensor-files'
 
 /** Type of matrix products and of what flows between them. Softmax and likelihood are computed in float in any case. */
 export type ComputeType = 'float' | 'float16' | 'bfloat16'
-
-/** What a graph is computed in, as people name it. */
-export const precisions = ['fp32', 'fp16', 'bf16'] as const
-export type Precision = (typeof precisions)[number]
 
 export const computeTypeOf = {
   fp32: 'float',

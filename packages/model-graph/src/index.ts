@@ -9,7 +9,6 @@ export {
 } from './build-evaluation-graph.js'
 export { type LocateWeight, locateInModel, type WeightData } from './build-weights.js'
 export { listTensors } from './collect-tensors.js'
-export { type Precision, precisions } from './compute-type.js'
 export { findModelFile } from './find-model-file.js'
 export { hashModel } from './hash-model.js'
 export type { HuggingFaceModel, LayerTensors, ModelConfig, TensorLocation } from './hugging-face-model.js'

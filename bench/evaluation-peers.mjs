@@ -1,6 +1,7 @@
 /**
  * How fast the dense model is measured, beside node-llama-cpp and Hugging Face transformers on torch: the same windows
- * of the same text on the same threads, in turns within one run; of each the fastest round counts.
+ * of the same text on the same threads, in turns within one run; of each the fastest round counts. Beside the time on
+ * the clock stands the processor time, which other work on the machine changes less: with one thread the two are one.
  *
  *   npm run bench -- evaluation-peers --model DIR [--node-llama-cpp DIR --gguf FILE] [--transformers PYTHON]
  *     [--text FILE] [--window 512] [--windows 4] [--threads N] [--rounds 5] [--json]
@@ -62,7 +63,12 @@ async function readTokens() {
 
 async function createOurs() {
   const evaluator = await createEvaluator({ modelDirectory: options.model, threads })
-  const measure = () => evaluator.measure({ ids, windowLength, windows, keptIndices: null, calibration: null })
+  const measure = async () => {
+    const started = process.cpuUsage()
+    const measured = await evaluator.measure({ ids, windowLength, windows, keptIndices: null, calibration: null })
+    const { user, system } = process.cpuUsage(started)
+    return { ...measured, cpuSeconds: (user + system) / 1e6 }
+  }
   return { name: 'Espalier', measure, close: () => evaluator.close() }
 }
 
@@ -119,9 +125,12 @@ function startPeer(command, args, variables = {}) {
 async function measureRounds(rounds) {
   for (let round = 0; round <= rounds; round++) {
     for (const contender of contenders) {
-      const { seconds, nll } = await contender.measure()
+      const { seconds, cpuSeconds, nll } = await contender.measure()
       if (round === 0) contender.logPerplexity = nll && sum(nll) / (windows * (windowLength - 1))
-      else contender.fastest = Math.min(contender.fastest ?? Number.POSITIVE_INFINITY, seconds)
+      else {
+        contender.seconds = Math.min(contender.seconds ?? Number.POSITIVE_INFINITY, seconds)
+        contender.cpuSeconds = Math.min(contender.cpuSeconds ?? Number.POSITIVE_INFINITY, cpuSeconds)
+      }
     }
   }
   for (const { close } of contenders) await close()
@@ -133,21 +142,28 @@ function sum(values) {
 
 function report() {
   const [ours] = contenders
-  const rows = contenders.map(({ name, fastest, logPerplexity }) => ({
+  const rows = contenders.map(({ name, seconds, cpuSeconds, logPerplexity }) => ({
     name,
-    tokensPerSecond: tokens / fastest,
-    timesFaster: fastest / ours.fastest,
+    tokensPerSecond: tokens / seconds,
+    timesFaster: seconds / ours.seconds,
+    tokensPerCpuSecond: tokens / cpuSeconds,
+    timesFasterInCpuTime: cpuSeconds / ours.cpuSeconds,
     logPerplexity,
   }))
   if (options.json) console.log(JSON.stringify({ windowLength, windows, threads, rows }))
   else {
     console.log(`${windows} windows of ${windowLength} tokens, ${threads} threads, fastest of ${options.rounds} rounds`)
-    for (const { name, tokensPerSecond, timesFaster, logPerplexity } of rows) {
-      const perplexity = logPerplexity === null ? '' : `perplexity ${Math.exp(logPerplexity).toFixed(4)}`
-      console.log(
-        `${name.padEnd(28)} ${tokensPerSecond.toFixed(0).padStart(6)} tokens/s  Espalier ${timesFaster.toFixed(2)} x  ${perplexity}`,
-      )
-    }
+    const number = (value, digits) => value.toFixed(digits).padStart(7)
+    console.table(
+      rows.map((row) => ({
+        name: row.name,
+        'tokens/s': number(row.tokensPerSecond, 0),
+        'Espalier is faster by': number(row.timesFaster, 2),
+        'tokens/CPU s': number(row.tokensPerCpuSecond, 0),
+        'in CPU time by': number(row.timesFasterInCpuTime, 2),
+        perplexity: row.logPerplexity === null ? '' : number(Math.exp(row.logPerplexity), 4),
+      })),
+    )
   }
   for (const { name, logPerplexity } of rows) {
     if (logPerplexity === null || Math.abs(logPerplexity - ours.logPerplexity) <= tolerance) continue

@@ -2,7 +2,7 @@
 //
 //   node run_llama.mjs FOLDER_WITH_NODE_MODULES MODEL.gguf THREADS
 //
-// Standard input, a JSON object a line: { ids, windowLength, logits }. Standard output, one a line: { seconds, nll },
+// Standard input, a JSON object a line: { ids, windowLength, logits }. Standard output, one a line: { seconds, cpuSeconds, nll },
 // with the negative log-likelihood of each window, or null without logits: the prompt is then only processed, and
 // llama.cpp computes logits of the last position alone.
 import { createRequire } from 'node:module'
@@ -34,6 +34,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     })
   ).getSequence()
   const started = performance.now()
+  const startedCpu = process.cpuUsage()
   const nll = []
   for (let first = 0; first < ids.length; first += windowLength) {
     await sequence.clearHistory()
@@ -41,7 +42,9 @@ for await (const line of createInterface({ input: process.stdin })) {
     if (logits) nll.push(await measureWindow(window))
     else await sequence.evaluateWithoutGeneratingNewTokens(window)
   }
-  console.log(JSON.stringify({ seconds: (performance.now() - started) / 1000, nll: logits ? nll : null }))
+  const { user, system } = process.cpuUsage(startedCpu)
+  const seconds = (performance.now() - started) / 1000
+  console.log(JSON.stringify({ seconds, cpuSeconds: (user + system) / 1e6, nll: logits ? nll : null }))
 }
 await llama.dispose()
 

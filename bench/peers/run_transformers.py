@@ -3,7 +3,7 @@
     python3 -m venv venv && venv/bin/pip install torch==2.13.0 transformers numpy
     venv/bin/python run_transformers.py FOLDER THREADS
 
-Standard input, a JSON object a line: { ids, windowLength }. Standard output, one a line: { seconds, nll }, with the
+Standard input, a JSON object a line: { ids, windowLength }. Standard output, one a line: { seconds, cpuSeconds, nll }, with the
 negative log-likelihood of each window. float32, scaled dot-product attention, all windows in one batch.
 """
 import json, os, sys, time
@@ -19,10 +19,11 @@ print(json.dumps({'ready': True}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
     windows = torch.tensor(request['ids']).view(-1, request['windowLength'])
-    started = time.perf_counter()
+    started, started_cpu = time.perf_counter(), time.process_time()
     with torch.inference_mode():
         logits = model(windows, use_cache=False).logits[:, :-1]
         losses = torch.nn.functional.cross_entropy(
             logits.flatten(0, 1), windows[:, 1:].flatten(), reduction='none').view(len(windows), -1)
         nll = losses.double().sum(1).tolist()
-    print(json.dumps({'seconds': time.perf_counter() - started, 'nll': nll}), flush=True)
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - started_cpu
+    print(json.dumps({'seconds': seconds, 'cpuSeconds': cpu_seconds, 'nll': nll}), flush=True)

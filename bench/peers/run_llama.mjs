@@ -57,7 +57,7 @@ async function measureWindow(window) {
           token,
           {
             generateNext: {
-              logits: { filter: { tokens: [window[position + 1]], includeMax: true } },
+              logits: { filter: { tokens: [window[position + 1]], includeTop: 1 } },
               totalLogitWeight: true,
             },
           },

@@ -10,7 +10,7 @@ const arrows = {
   pruning: ['contracts'],
   'model-graph': ['contracts', 'tensor-files', 'pruning'],
   'model-hub': ['contracts'],
-  evaluator: ['contracts', 'tensor-files', 'pruning', 'model-graph'],
+  evaluator: ['contracts', 'tensor-files', 'pruning', 'model-graph', 'cost-model'],
   predictor: ['contracts', 'tensor-files', 'pruning'],
   'tensor-backend': [],
   'predictor-cnn': ['contracts', 'tensor-files', 'pruning', 'predictor', 'tensor-backend'],

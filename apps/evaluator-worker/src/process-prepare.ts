@@ -25,6 +25,7 @@ export async function processPrepare(context: EvaluatorContext, lease: Lease<'pr
   const calibration = await calibrate(context, lease, step, warm.hash, texts.calibration)
   const result: PrepareResult = {
     modelHash: warm.hash,
+    precision: warm.evaluator.precision,
     calibration: calibration.artifact,
     splits: {
       calibration: await storeIds(context, texts.calibration),

@@ -70,6 +70,7 @@ export const errorCatalogue = {
 
   EVALUATIONS_INVALID: entry(422, 'The file of evaluations is not valid'),
   EVALUATION_FAILED: entry(500, 'The evaluation failed', true),
+  EVALUATION_OUT_OF_MEMORY: entry(507, 'The evaluation needs more memory than there is', true),
   EVALUATION_NOT_FINITE: entry(500, 'The evaluation gave a number that is not finite'),
   EXPORT_MISMATCH: entry(500, 'The pruned model does not give the perplexity of its policy'),
   LEASE_LOST: entry(409, 'The work was given to another worker'),

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { precisions } from './evaluator-capacity.js'
 import { keptUnitsSchema } from './policy.js'
 import { exportFormats, splits } from './search-settings.js'
 
@@ -32,6 +33,8 @@ export const prepareResultSchema = z.object({
   modelHash: sha256,
   /** Calibration record (safetensors) in the artefact store. */
   calibration: sha256,
+  /** In which every evaluation of the search is computed; searches from before there was a choice mean fp32. */
+  precision: z.enum(precisions).optional(),
   splits: z.object({ calibration: tokenisedSplitSchema, validation: tokenisedSplitSchema, test: tokenisedSplitSchema }),
   seconds: z.number(),
 })

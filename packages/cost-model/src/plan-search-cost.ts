@@ -3,9 +3,8 @@ import { createPrunableModel, uniformPolicy } from '@espalier/pruning'
 import { type BudgetSettings, planBudget } from '@espalier/search'
 import type { Device } from './devices.js'
 import { countEvaluationFlops, estimateMemory, type MemoryEstimate, type Windows } from './evaluation-cost.js'
+import { tokensPerRun } from './evaluator-memory.js'
 
-/** Tokens of one run of the graph, as the evaluator chooses them. */
-const tokensPerRun = 2048
 /** Training and proposing between two rounds of evaluations. Assumed: seconds on two cores, whatever the model. */
 const secondsPerRound = 5
 

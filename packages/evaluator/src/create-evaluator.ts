@@ -1,3 +1,4 @@
+import type { Precision } from '@espalier/contracts'
 import { checkCount, checkSequences } from './check-request.js'
 import { countCpus } from './count-cpus.js'
 import type { CalibrationRecord, Evaluator, EvaluatorOptions, WindowedTokens } from './evaluator.js'
@@ -10,7 +11,7 @@ import { ThreadClient } from './thread-client.js'
  * Opens a model for measuring: one worker thread with one ONNX Runtime session, whatever the policies.
  *
  * @throws EspalierError MODEL_* for the folder, REQUEST_INVALID, CONFIGURATION_INVALID for a provider that does
- *   not work here, EVALUATION_FAILED
+ *   not work here, EVALUATION_OUT_OF_MEMORY, EVALUATION_FAILED
  */
 export async function createEvaluator(options: EvaluatorOptions): Promise<Evaluator> {
   const model: ThreadModel = {
@@ -18,12 +19,18 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
     threads: options.threads ?? countCpus(),
     provider: options.provider ?? 'cpu',
     batchWindows: options.batchWindows ?? null,
+    deviceId: options.deviceId ?? 0,
+    precision: options.precision ?? 'auto',
+    memoryBytes: options.memoryBytes ?? null,
   }
   checkCount('threads', model.threads, 1)
   if (model.batchWindows !== null) checkCount('batchWindows', model.batchWindows, 1)
+  if (model.memoryBytes !== null) checkCount('memoryBytes', model.memoryBytes, 1)
+  checkCount('deviceId', options.deviceId ?? 0, 0)
   const thread = new ThreadClient()
+  let precision: Precision
   try {
-    await thread.call('open', { model })
+    precision = await thread.call('open', { model })
   } catch (error) {
     await thread.close()
     throw error
@@ -34,6 +41,7 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
     return thread.call('measure', { model, request }, { signal, onProgress })
   }
   return {
+    precision,
     measure,
     measureMany: (request) => measureMany(measure, request),
     measureContinuations: async ({ signal, onProgress, sequences, ...given }) => {

@@ -1,8 +1,5 @@
-import type { Compensation, ImportanceMetric } from '@espalier/contracts'
+import type { Compensation, ExecutionProvider, ImportanceMetric, Precision } from '@espalier/contracts'
 import type { KeptIndices, ModuleStatistics } from '@espalier/pruning'
-
-/** Where the graph runs. `cuda` needs the CUDA libraries of ONNX Runtime and a device. */
-export type ExecutionProvider = 'cpu' | 'cuda'
 
 /** Statistics of one module over the calibration tokens, and its mean output without bias. */
 export interface ModuleCalibration extends ModuleStatistics {
@@ -105,18 +102,30 @@ export interface EvaluatorOptions {
   readonly modelDirectory: string
   /** Threads of the matrix products; default: the CPUs this process may use. */
   readonly threads?: number | undefined
+  /** `cuda` needs the CUDA libraries of ONNX Runtime and a device. Default: cpu. */
   readonly provider?: ExecutionProvider | undefined
+  /** Which CUDA device; default: 0. */
+  readonly deviceId?: number | undefined
+  /** Of matrix products. Default `auto`: fp32 on a CPU, the type of the weights on a GPU. */
+  readonly precision?: Precision | 'auto' | undefined
+  /**
+   * Memory that the evaluator may take, bytes. Runs hold no more windows than fit by the formula of `cost-model`; the
+   * Node.js binding of ONNX Runtime hands no limit to its arena. Default: not limited.
+   */
+  readonly memoryBytes?: number | undefined
   /** Windows in one run of the graph; default: as many as make about 2048 tokens. */
   readonly batchWindows?: number | undefined
 }
 
 /** Measures one model. Calls wait for each other; the calling thread is never blocked. */
 export interface Evaluator {
+  /** In which the products are computed. */
+  readonly precision: Precision
   /**
    * Perplexity of a policy.
    *
    * @throws EspalierError TEXT_TOO_SHORT, MODEL_WINDOW_TOO_LONG, TOKEN_OUT_OF_RANGE, POLICY_LAYER_COUNT,
-   *   POLICY_UNIT_OUT_OF_RANGE, POLICY_UNCALIBRATED, EVALUATION_NOT_FINITE, EVALUATION_FAILED
+   *   POLICY_UNIT_OUT_OF_RANGE, POLICY_UNCALIBRATED, EVALUATION_NOT_FINITE, EVALUATION_OUT_OF_MEMORY, EVALUATION_FAILED
    */
   measure(request: MeasureRequest): Promise<Measurement>
   /**

@@ -8,7 +8,6 @@ export type {
   ContinuationsRequest,
   Evaluator,
   EvaluatorOptions,
-  ExecutionProvider,
   MeasureManyRequest,
   Measurement,
   MeasureRequest,
@@ -17,6 +16,7 @@ export type {
   ScoredSequence,
   WindowedTokens,
 } from './evaluator.js'
+export { type DeviceRequest, type EvaluatorDeviceDescription, findDevice } from './find-device.js'
 export { gramBytesOf } from './gram-memory.js'
 export { type MeasureLogitsRequest, measureLogitsModel } from './measure-logits-model.js'
 export { measureProductPeak } from './measure-product-peak.js'

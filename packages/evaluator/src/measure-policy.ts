@@ -26,10 +26,24 @@ export async function measurePolicy(
   control: CallControl,
 ): Promise<Measurement> {
   const started = performance.now()
+  const { windowLength } = request
+  checkWindows(request, policySession.model.shape)
+  const wanted = Math.min(request.windows, batchWindows ?? defaultBatchWindows(windowLength))
+  const nll = await policySession.batch.run(windowLength, wanted, (size) =>
+    measureWindows(policySession, request, size, control),
+  )
+  return summarize(nll, windowLength, (performance.now() - started) / 1000)
+}
+
+/** The negative log-likelihood of every window, `size` windows a run. */
+async function measureWindows(
+  policySession: PolicySession,
+  request: PolicyRequest,
+  size: number,
+  control: CallControl,
+): Promise<number[]> {
   const { model, session, prefixStates } = policySession
   const { windowLength, sharedModules = [] } = request
-  const size = batchWindows ?? defaultBatchWindows(windowLength)
-  checkWindows(request, model.shape)
   const policy = checkPolicy(request, model.shape)
   const prefixes = namePrefixes({ ...request, batchWindows: size, compensation: policy.key }, policy.keptIndices)
   const resume = prefixStates?.find(prefixes) ?? { module: 0, batches: [] }
@@ -50,7 +64,7 @@ export async function measurePolicy(
   const bad = findNotFinite(nll)
   if (bad !== null) throw await explainNotFinite(model, `The negative log-likelihood of window ${bad} is ${nll[bad]}`)
   prefixStates?.keep(prefixes, chosen, states)
-  return summarize(nll, windowLength, (performance.now() - started) / 1000)
+  return nll
 }
 
 /** Bytes of the state before one module over all windows. */

@@ -1,6 +1,8 @@
+import type { Precision } from '@espalier/contracts'
 import type { HuggingFaceModel } from '@espalier/model-graph'
 import type { InferenceSession } from 'onnxruntime-node'
 import type { MeasureRequest, RunOptions } from './evaluator.js'
+import type { FittingBatch } from './fit-batch.js'
 import type { FittedWeights } from './fitted-weights.js'
 import type { PrefixStates } from './prefix-states.js'
 
@@ -9,6 +11,8 @@ export interface PolicySession {
   readonly model: HuggingFaceModel
   /** Of the evaluation graph. */
   readonly session: InferenceSession
+  readonly precision: Precision
+  readonly batch: FittingBatch
   readonly fittedWeights: FittedWeights
   /** null: the graph is not resumable. */
   readonly prefixStates: PrefixStates | null

@@ -4,8 +4,10 @@ import type { KeptIndices } from '@espalier/pruning'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { type InferenceSession, Tensor } from 'onnxruntime-node'
 import { createSession, locateWeights } from './create-session.js'
+import { FittingBatch } from './fit-batch.js'
 import { FittedWeights } from './fitted-weights.js'
-import { measurePolicy, type PolicySession } from './measure-policy.js'
+import { measurePolicy } from './measure-policy.js'
+import type { PolicySession } from './policy-session.js'
 import { namePrefixes, PrefixStates } from './prefix-states.js'
 
 const directory = fileURLToPath(new URL('../../model-graph/fixtures/models/llama-gqa', import.meta.url))
@@ -25,7 +27,12 @@ describe('measuring with what an earlier policy left', () => {
     const graph = buildEvaluationGraph(model, { locate: await locateWeights(model) })
     const session = await createSession(graph, { threads: 1, provider: 'cpu' })
     run = jest.spyOn(session, 'run')
-    policySession = { model, session, fittedWeights: new FittedWeights(model), prefixStates: new PrefixStates(2 ** 20) }
+    const device = { provider: 'cpu', computeBytes: 4 } as const
+    policySession = {
+      ...{ model, session, precision: 'fp32', fittedWeights: new FittedWeights(model) },
+      batch: new FittingBatch({ shape: model.shape, device, limitBytes: null }),
+      prefixStates: new PrefixStates(2 ** 20),
+    }
   })
   afterAll(() => policySession.session.release())
 

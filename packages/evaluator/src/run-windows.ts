@@ -1,9 +1,7 @@
 import { EspalierError } from '@espalier/contracts'
+import { tokensPerRun } from '@espalier/cost-model'
 import { Tensor } from 'onnxruntime-node'
 import type { Measurement, WindowedTokens } from './evaluator.js'
-
-/** Tokens that one run of a graph holds when nobody says otherwise: large matrices, small activations. */
-const tokensPerRun = 2048
 
 /** Thrown inside the evaluation thread when the caller has given up. */
 export class Aborted extends Error {}

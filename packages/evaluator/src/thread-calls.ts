@@ -1,4 +1,4 @@
-import type { RecordedError } from '@espalier/contracts'
+import type { Precision, RecordedError } from '@espalier/contracts'
 import type { SessionSettings } from './create-session.js'
 import type { CalibrateRequest, CalibrationRecord, Measurement, RunOptions, WindowedTokens } from './evaluator.js'
 import type { PlannedContinuations } from './measure-continuations.js'
@@ -9,6 +9,9 @@ export interface ThreadModel extends SessionSettings {
   readonly modelDirectory: string
   /** null: by the number of tokens. */
   readonly batchWindows: number | null
+  readonly precision: Precision | 'auto'
+  /** null: not limited. */
+  readonly memoryBytes: number | null
 }
 
 interface CallOf<K extends string, P> {
@@ -24,18 +27,20 @@ export type ThreadCall =
   | CallOf<'calibrate', { readonly model: ThreadModel; readonly tokens: Omit<CalibrateRequest, keyof RunOptions> }>
   | CallOf<'measureLogits', { readonly path: string; readonly tokens: WindowedTokens; readonly threads: number }>
   | CallOf<'measureProductPeak', { readonly threads: number }>
+  | CallOf<'probeCuda', { readonly deviceId: number }>
   | CallOf<'close', null>
 export type ThreadCallKind = ThreadCall['kind']
 export type ThreadPayload<K extends ThreadCallKind> = Extract<ThreadCall, { kind: K }>['payload']
 
 /** What each call gives. */
 export interface ThreadResults {
-  open: null
+  open: Precision
   measure: Measurement
   measureContinuations: Float64Array
   calibrate: CalibrationRecord
   measureLogits: Measurement
   measureProductPeak: number
+  probeCuda: null
   close: null
 }
 

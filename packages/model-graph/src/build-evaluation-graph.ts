@@ -1,3 +1,4 @@
+import type { Precision } from '@espalier/contracts'
 import { OnnxGraph } from '@espalier/tensor-files'
 import {
   addAttention,
@@ -13,6 +14,7 @@ import { fusedOperators } from './build-fused-operators.js'
 import { addTokenLikelihood } from './build-likelihood.js'
 import { contribDomain } from './build-operators.js'
 import { type LocateWeight, locateInModel } from './build-weights.js'
+import { type ComputeType, castTo, computeTypeOf } from './compute-type.js'
 import type { HuggingFaceModel, LayerTensors, TensorLocation } from './hugging-face-model.js'
 
 /** Standard operators' version and producer of the graphs that Espalier itself runs. */
@@ -27,6 +29,8 @@ export interface EvaluationGraphOptions {
   readonly likelihoodRows?: number
   /** Whether a run can start from a state and give states; `false`: there are no inputs and outputs for that. Default: true. */
   readonly resumable?: boolean
+  /** Of products and of what flows between them; inputs and outputs are float in any case. Default: fp32. */
+  readonly precision?: Precision
 }
 
 /** Names of the inputs of the evaluation graph; module order as everywhere. */
@@ -72,7 +76,8 @@ export const evaluationOutputs = {
  */
 export function buildEvaluationGraph(model: HuggingFaceModel, options: EvaluationGraphOptions = {}): Uint8Array {
   const graph = new OnnxGraph('evaluation')
-  const context = addDecoderContext(graph, model, fusedOperators, options.locate ?? locateInModel)
+  const computeType = computeTypeOf[options.precision ?? 'fp32']
+  const context = addDecoderContext(graph, model, fusedOperators, options.locate ?? locateInModel, computeType)
   const { resumable = true } = options
   addPolicyInputs(graph, model)
   if (resumable) addStateInputs(graph, model)
@@ -86,7 +91,12 @@ export function buildEvaluationGraph(model: HuggingFaceModel, options: Evaluatio
       ? addResumableModule(graph, context, module, stream)
       : addComputedModule(graph, context, module, stream)
   }
-  addTokenLikelihood(graph, context, stream.normed, options.likelihoodRows ?? defaultLikelihoodRows)
+  addTokenLikelihood(
+    graph,
+    context,
+    castTo(graph, stream.normed, computeType, 'float'),
+    options.likelihoodRows ?? defaultLikelihoodRows,
+  )
   return graph.encodeModel(evaluationModelOptions)
 }
 
@@ -159,11 +169,17 @@ interface Stream {
 }
 
 /** Gives the state before a module. */
-function addStateOutput(graph: OnnxGraph, { model }: DecoderContext, { index }: PrunableModule, stream: Stream): void {
+function addStateOutput(
+  graph: OnnxGraph,
+  { model, weights }: DecoderContext,
+  { index }: PrunableModule,
+  stream: Stream,
+): void {
   const windows = graph.add('Gather', [evaluationInputs.stateWindows, graph.int64([index])], { axis: 0 })
   const state = graph.add('Slice', [stream.residual, graph.int64([0]), windows, graph.int64([0])])
   const dimensions = [`windows_${index}`, 'sequence', model.shape.hiddenSize]
-  graph.addOutput(state, 'float', dimensions, evaluationOutputs.state(index))
+  const given = castTo(graph, state, weights.computeType, 'float')
+  graph.addOutput(given, 'float', dimensions, evaluationOutputs.state(index))
 }
 
 /**
@@ -173,12 +189,13 @@ function addStateOutput(graph: OnnxGraph, { model }: DecoderContext, { index }: 
 function addResumableModule(graph: OnnxGraph, context: DecoderContext, module: PrunableModule, stream: Stream): Stream {
   const { hiddenSize } = context.model.shape
   const { firstModule, resumedState } = evaluationInputs
+  const { computeType } = context.weights
   const next = graph.int64(module.index + 1)
   // A name of its own: values with dimensions of the same names share memory, and here some have no windows.
   const dimensions = [`windows_after_${module.index}`, 'sequence', hiddenSize]
   const declareOutputs = (branch: OnnxGraph, { residual, normed }: Stream) => {
-    branch.addOutput(residual, 'float', dimensions, branch.createName('branch_residual'))
-    branch.addOutput(normed, 'float', dimensions, branch.createName('branch_normed'))
+    branch.addOutput(residual, computeType, dimensions, branch.createName('branch_residual'))
+    branch.addOutput(normed, computeType, dimensions, branch.createName('branch_normed'))
   }
 
   const computed = graph.createSubgraph('computed')
@@ -187,9 +204,10 @@ function addResumableModule(graph: OnnxGraph, context: DecoderContext, module: P
   const skipped = graph.createSubgraph('skipped')
   const isNext = skipped.add('Cast', [skipped.add('Equal', [firstModule, next])], { to: { type: 'int64' } })
   const windows = skipped.add('Mul', [isNext, skipped.add('Shape', [resumedState], { start: 0, end: 1 })])
-  const resumed = skipped.add('Slice', [resumedState, graph.int64([0]), windows, graph.int64([0])])
+  const state = skipped.add('Slice', [resumedState, graph.int64([0]), windows, graph.int64([0])])
+  const resumed = castTo(skipped, state, 'float', computeType)
   // By the operator that normed it when it was computed: the sum with nothing is itself, and so is its norm.
-  const nothing = { value: addZeros(skipped, resumed), bias: null }
+  const nothing = { value: addZeros(skipped, resumed, computeType), bias: null }
   declareOutputs(skipped, addResidualNorm(skipped, context, resumed, nothing, module.nextNorm))
 
   const residual = graph.createName('residual')
@@ -223,20 +241,21 @@ function addPrunableModule(
   { normed, residual }: Stream,
 ): ModuleOutput {
   const { hiddenSize } = context.model.shape
+  const { computeType } = context.weights
   const kept = evaluationInputs.kept(module.index)
   const anyKept = graph.add('Greater', [graph.add('Size', [kept]), graph.int64(0)])
   const declareOutputs = (branch: OnnxGraph, value: string, bias: string) => {
-    branch.addOutput(value, 'float', ['batch', 'sequence', hiddenSize], branch.createName('module_value'))
-    branch.addOutput(bias, 'float', [hiddenSize], branch.createName('module_bias'))
+    const rounded = castTo(branch, bias, 'float', computeType)
+    branch.addOutput(value, computeType, ['batch', 'sequence', hiddenSize], branch.createName('module_value'))
+    branch.addOutput(rounded, computeType, [hiddenSize], branch.createName('module_bias'))
   }
 
   const present = graph.createSubgraph('present')
   const inner = module.addInner(present, context, normed, kept)
   const weight = addOutputWeight(present, context, module, kept)
-  const keptMean = present.add('Squeeze', [
-    context.operators.project(present, addKeptMeans(present, module, kept), weight),
-    present.int64([0]),
-  ])
+  const means = castTo(present, addKeptMeans(present, module, kept), 'float', computeType)
+  const product = present.add('Squeeze', [context.operators.project(present, means, weight), present.int64([0])])
+  const keptMean = castTo(present, product, computeType, 'float')
   const removedMean = present.add('Sub', [addOutputMean(present, module), keptMean])
   declareOutputs(
     present,
@@ -247,7 +266,7 @@ function addPrunableModule(
   const absent = graph.createSubgraph('absent')
   declareOutputs(
     absent,
-    addZeros(absent, residual),
+    addZeros(absent, residual, computeType),
     addModelBias(absent, context, addOutputMean(absent, module), module.outputBias),
   )
 
@@ -264,19 +283,28 @@ function addPrunableModule(
 }
 
 /** Zeros in the shape of a value. */
-function addZeros(graph: OnnxGraph, value: string): string {
-  return graph.add('Expand', [graph.float(0), graph.add('Shape', [value])])
+function addZeros(graph: OnnxGraph, value: string, type: ComputeType): string {
+  return graph.add('Expand', [castTo(graph, graph.float(0), 'float', type), graph.add('Shape', [value])])
 }
 
-/** What stands in for the kept columns of o_proj or down_proj, or they themselves, [hidden, kept x columns] float. */
+/** What stands in for the kept columns of o_proj or down_proj, or they themselves, [hidden, kept x columns]. */
 function addOutputWeight(graph: OnnxGraph, context: DecoderContext, module: PrunableModule, kept: string): string {
   const given = evaluationInputs.outputWeight(module.index)
   const isGiven = graph.add('Greater', [graph.add('Size', [given]), graph.int64(0)])
   const declareOutput = (branch: OnnxGraph, value: string) => {
-    branch.addOutput(value, 'float', [context.model.shape.hiddenSize, 'columns'], branch.createName('columns'))
+    branch.addOutput(
+      value,
+      context.weights.computeType,
+      [context.model.shape.hiddenSize, 'columns'],
+      branch.createName('columns'),
+    )
   }
   const fitted = graph.createSubgraph('fitted')
-  declareOutput(fitted, fitted.add('Identity', [given]))
+  const { computeType } = context.weights
+  declareOutput(
+    fitted,
+    computeType === 'float' ? fitted.add('Identity', [given]) : castTo(fitted, given, 'float', computeType),
+  )
   const stored = graph.createSubgraph('stored')
   declareOutput(stored, addStoredColumns(stored, context, module, kept))
   const weight = graph.createName('output_weight')

@@ -1,5 +1,7 @@
 import type {
+  EvaluatorCapacity,
   KeptUnits,
+  MemoryNeeds,
   ModelShape,
   Page,
   RecordedError,
@@ -112,7 +114,12 @@ export interface SearchStore {
    *
    * undefined: the search is paused, ended, unknown, or another process holds it too long; try again later.
    */
-  advance(searchId: string, plan: (record: SearchRecord) => SearchPlan): Promise<AdvancedSearch | undefined>
+  advance(searchId: string, plan: (record: SearchRecord) => PlannedSearch): Promise<AdvancedSearch | undefined>
+}
+
+/** A plan, and what evaluators must have to take its steps. */
+export interface PlannedSearch extends SearchPlan {
+  readonly memoryNeeds?: MemoryNeeds
 }
 
 export interface AdvancedSearch {
@@ -124,6 +131,8 @@ export interface AdvancedSearch {
 export interface ClaimOptions {
   readonly workerId: string
   readonly leaseMs: number
+  /** Only steps that an evaluator of this capacity can do; absent: any. */
+  readonly capacity?: EvaluatorCapacity
 }
 
 export interface StepStore {

@@ -1,9 +1,13 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type NewStep, proposeResultSchema, type SearchPlan } from '@espalier/contracts'
+import { generatorFileSchema, type NewStep, proposeResultSchema, type SearchPlan } from '@espalier/contracts'
 import { checkKeptUnits, createPrunableModel } from '@espalier/pruning'
+import { createArtifactStore } from '@espalier/runtime'
 import { applyMigrations, createStore, type Store } from '@espalier/store'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import pg from 'pg'
@@ -31,13 +35,15 @@ describe('the agent worker', () => {
   const databaseUrl = new URL(server)
   let store: Store
   let worker: ChildProcess
+  let folder: string
 
   beforeAll(async () => {
     databaseUrl.pathname = `/agent_test_${randomBytes(6).toString('hex')}`
+    folder = await mkdtemp(join(tmpdir(), 'espalier-agent-'))
     await applyMigrations(databaseUrl.href, { createDatabase: true })
     store = createStore({ databaseUrl: databaseUrl.href })
     worker = fork(fileURLToPath(new URL('../dist/main.js', import.meta.url)), {
-      env: { ...process.env, NODE_OPTIONS: '', DATABASE_URL: databaseUrl.href, REDIS_URL: '', LOG_LEVEL: 'warn' },
+      env: { ...process.env, NODE_OPTIONS: '', DATABASE_URL: databaseUrl.href, REDIS_URL: '', ESPALIER_ARTIFACTS: folder, LOG_LEVEL: 'warn' },
     })
   })
   afterAll(async () => {
@@ -47,6 +53,7 @@ describe('the agent worker', () => {
     await client.connect()
     await client.query(`DROP DATABASE ${databaseUrl.pathname.slice(1)} WITH (FORCE)`)
     await client.end()
+    await rm(folder, { recursive: true })
   })
 
   it('registers with its backend, does a step of a search, and stops when told', async () => {
@@ -65,6 +72,13 @@ describe('the agent worker', () => {
       expect(policies).toHaveLength(5)
       for (const { keptUnits } of policies) checkKeptUnits(createPrunableModel(shape), keptUnits)
     }
+
+    const generator = await store.generators.findLatest(team.id, search.id)
+    const file = generatorFileSchema.parse(
+      JSON.parse(Buffer.from(await createArtifactStore(folder).getBytes(generator?.artifact ?? '')).toString()),
+    )
+    expect(file).toMatchObject({ round: 1, shape, front: { range: [0.15, 0.55], network: { modules: 16 } } })
+    expect(file.predictor).toEqual((await store.predictors.load(search.id, 1)).parameters)
 
     worker.kill('SIGTERM')
     expect(await once(worker, 'exit')).toEqual([0, null])

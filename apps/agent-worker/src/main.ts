@@ -1,5 +1,5 @@
 import { createQueue } from '@espalier/queue'
-import { createLogger, loadConfiguration, runUntilStopped } from '@espalier/runtime'
+import { createArtifactStore, createLogger, loadConfiguration, runUntilStopped } from '@espalier/runtime'
 import { runStepWorker } from '@espalier/step-worker'
 import { createStore, requireDatabaseUrl } from '@espalier/store'
 import { createProposer } from './create-proposer.js'
@@ -15,6 +15,7 @@ await runUntilStopped({
     const databaseUrl = requireDatabaseUrl(config.databaseUrl)
     const proposer = await createProposer()
     const store = createStore({ databaseUrl })
+    const artifacts = createArtifactStore(config.artifacts)
     const queue = await createQueue({ databaseUrl, redisUrl: config.redisUrl })
     const worker = await runStepWorker({
       role: 'agent',
@@ -25,7 +26,7 @@ await runUntilStopped({
       // one thread does all the work
       concurrency: 1,
       details: { backend: proposer.backend },
-      processors: { propose: (lease, step) => processPropose({ store, proposer }, lease, step) },
+      processors: { propose: (lease, step) => processPropose({ store, proposer, artifacts }, lease, step) },
     })
     return {
       async stop() {

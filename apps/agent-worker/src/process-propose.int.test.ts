@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { proposeResultSchema } from '@espalier/contracts'
 import { createPrunableModel, sparsityOf } from '@espalier/pruning'
@@ -30,6 +31,13 @@ describe('processPropose', () => {
   const parameters: unknown = JSON.parse(JSON.stringify(trainSmallPredictor().toJSON()))
   const store = { predictors: { load: async () => ({ ...row, parameters }) } }
   let proposer: Proposer
+  const stored: unknown[] = []
+  const artifacts = {
+    putBytes: async (bytes: Uint8Array) => {
+      stored.push(JSON.parse(Buffer.from(bytes).toString()))
+      return createHash('sha256').update(bytes).digest('hex')
+    },
+  }
   const running = { signal: new AbortController().signal }
 
   beforeAll(async () => {
@@ -40,7 +48,7 @@ describe('processPropose', () => {
   it('proposes by the network while the main thread stays free', async () => {
     let beats = 0
     const heart = setInterval(() => beats++, 20)
-    const { result } = await processPropose({ store, proposer }, leaseOf({ agent: 'network' }), running)
+    const { result } = await processPropose({ store, proposer, artifacts }, leaseOf({ agent: 'network' }), running)
     clearInterval(heart)
     expect(proposeResultSchema.parse(result)).toEqual(result)
     expect(result.backend).toBe(proposer.backend)
@@ -57,7 +65,9 @@ describe('processPropose', () => {
   it('gives the same policies whoever does the step', async () => {
     const other = await createProposer()
     const [here, there] = await Promise.all(
-      [proposer, other].map((p) => processPropose({ store, proposer: p }, leaseOf({ agent: 'network' }), running)),
+      [proposer, other].map((p) =>
+        processPropose({ store, proposer: p, artifacts }, leaseOf({ agent: 'network' }), running),
+      ),
     )
     await other.close()
     expect(here?.result.targets).toEqual(there?.result.targets)
@@ -65,31 +75,37 @@ describe('processPropose', () => {
 
   it('needs no predictor for the random agent', async () => {
     const without = { predictors: { load: () => Promise.reject(new Error('asked for a predictor')) } }
-    const { result } = await processPropose({ store: without, proposer }, leaseOf({ agent: 'random' }), running)
+    const { result } = await processPropose(
+      { store: without, proposer, artifacts },
+      leaseOf({ agent: 'random' }),
+      running,
+    )
     expect(result.targets.map(({ policies }) => policies.length)).toEqual([6, 6])
     expect(result.backend).toBe('none')
   })
 
   it('stops at once when aborted, and works again afterwards', async () => {
     const controller = new AbortController()
-    const stopped = processPropose({ store, proposer }, leaseOf({ agent: 'network' }), { signal: controller.signal })
+    const stopped = processPropose({ store, proposer, artifacts }, leaseOf({ agent: 'network' }), {
+      signal: controller.signal,
+    })
     const outcome = expect(stopped).rejects.toThrow('cancelled by a person')
     await sleep(150)
     const aborted = performance.now()
     controller.abort(new Error('cancelled by a person'))
     await outcome
     expect(performance.now() - aborted).toBeLessThan(10_000)
-    const { result } = await processPropose({ store, proposer }, leaseOf({ agent: 'network' }), running)
+    const { result } = await processPropose({ store, proposer, artifacts }, leaseOf({ agent: 'network' }), running)
     expect(result.targets[0]?.policies).toHaveLength(6)
   })
 
   it('passes on what the agent throws, with its code', async () => {
     const broken = { predictors: { load: async () => ({ ...row, parameters: { format: 'something else' } }) } }
-    await expect(processPropose({ store: broken, proposer }, leaseOf({ agent: 'network' }), running)).rejects.toThrow(
-      expect.objectContaining({ name: 'EspalierError' }),
-    )
     await expect(
-      processPropose({ store, proposer }, leaseOf({ agent: 'uniform', targets: [0.9999] }), running),
+      processPropose({ store: broken, proposer, artifacts }, leaseOf({ agent: 'network' }), running),
+    ).rejects.toThrow(expect.objectContaining({ name: 'EspalierError' }))
+    await expect(
+      processPropose({ store, proposer, artifacts }, leaseOf({ agent: 'uniform', targets: [0.9999] }), running),
     ).rejects.toThrow(expect.objectContaining({ code: 'SPARSITY_UNREACHABLE' }))
   })
 })

@@ -4,6 +4,7 @@ import { createControlCommand } from './commands/control.js'
 import { createDemoCommand } from './commands/demo.js'
 import { createExperimentsCommand } from './commands/experiments.js'
 import { createExportCommand } from './commands/export.js'
+import { createGenerateCommand } from './commands/generate.js'
 import { createInspectCommand } from './commands/inspect.js'
 import { createPlanCommand } from './commands/plan.js'
 import { createPplCommand } from './commands/ppl.js'
@@ -48,6 +49,7 @@ export function createProgram(terminal: Terminal): Command {
         createWatchCommand(terminal),
         createStatusCommand(terminal),
         createExportCommand(terminal),
+        createGenerateCommand(terminal),
         ...(['cancel', 'pause', 'resume'] as const).map((action) => createControlCommand(action, terminal)),
       ],
     ],

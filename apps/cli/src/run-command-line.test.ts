@@ -34,6 +34,14 @@ describe('the command line', () => {
     [['up', '--port', '70000'], /"70000" is not a whole number of 0 to 65535/],
     [['plan', 'demo', '--device', 'tpu'], /Allowed choices are h100-80g, h200, a100-80g, a100-40g, l40s, rtx4090, cpu/],
     [['export', 'some-id'], /required option '--out/],
+    [['generate', 'some-id'], /Say which sparsities: --sparsity LIST, or --count N --from LOW --to HIGH/],
+    [['generate', 'some-id', '--count', '1'], /"1" is not a whole number of 2 to 100/],
+    [['generate', 'some-id', '--count', '4', '--from', '0.4', '--to', '0.2'], /--from 0.4 must be below --to 0.2/],
+    [
+      ['generate', 'some-id', '--sparsity', '0.2', '--count', '4'],
+      /'--sparsity <list>' cannot be used with option '--count/,
+    ],
+    [['generate', 'some-id', '--sparsity', '1.2'], /"1.2" is not a sparsity/],
   ])('%j is used wrongly: exit code 2, and it says what is allowed', async (args, message) => {
     const { code, printed, noted } = await run(...args)
     expect(noted).toMatch(message)
@@ -57,6 +65,7 @@ describe('the command line', () => {
       'watch',
       'status',
       'export',
+      'generate',
       'cancel',
     ]) {
       expect(printed).toMatch(new RegExp(`^  ${command} `, 'm'))

@@ -30,6 +30,7 @@ export const errorCatalogue = {
   METHOD_NOT_ALLOWED: entry(405, 'The method is not allowed at this address'),
   RESOURCE_NOT_FOUND: entry(404, 'The resource does not exist'),
   SEARCH_STATE_CONFLICT: entry(409, 'The search is in a state that does not allow this'),
+  GENERATOR_NOT_TRAINED: entry(409, 'The search has trained no policy network yet'),
   SERVICE_UNAVAILABLE: entry(503, 'The service cannot answer now', true),
   INTERNAL: entry(500, 'An unexpected error happened'),
 
@@ -67,6 +68,7 @@ export const errorCatalogue = {
   CALIBRATION_TOO_LARGE: entry(422, 'The calibration needs more memory than there is'),
   POLICY_UNCALIBRATED: entry(422, 'The policy needs a calibration text'),
   SPARSITY_UNREACHABLE: entry(422, 'The sparsity cannot be reached'),
+  SPARSITY_UNTRAINED: entry(422, 'The generator was not trained for the sparsity'),
 
   EVALUATIONS_INVALID: entry(422, 'The file of evaluations is not valid'),
   EVALUATION_FAILED: entry(500, 'The evaluation failed', true),

@@ -80,8 +80,8 @@ const proposedPolicySchema = z.object({
   origin: z.enum(['network', 'evolution', 'random', 'uniform']),
 })
 export const proposePayloadSchema = z.object({
-  /** Policies wanted for each target. */
-  count: z.int().min(1),
+  /** Policies wanted for each target; 0: only the generator is trained. */
+  count: z.int().min(0),
   /** Best measured policies of each target, best first: where evolution starts. */
   incumbents: z.array(z.array(keptUnitsSchema)),
 })

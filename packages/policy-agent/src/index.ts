@@ -1,4 +1,6 @@
 export { tensorBackendName } from '@espalier/tensor-backend'
+export { createPolicyGenerator, type PolicyGenerator } from './create-policy-generator.js'
+export type { PolicyFront } from './policy-front.js'
 export type { PolicyNetworkCheckpoint } from './policy-network.js'
 export { type Proposal, type ProposeTask, proposePolicies } from './propose-policies.js'
 export type { Scorer, ScorerSource } from './scored-policy.js'

@@ -11,7 +11,7 @@ export interface PolicyNetworkCheckpoint {
   readonly weights: readonly (readonly number[])[]
 }
 
-const FEATURES = 2
+export const FEATURES = 2
 /** Centre and scale that bring the usual sparsities (0.1 to 0.6) to -1..1. */
 const SPARSITY_CENTRE = 0.35
 const SPARSITY_SCALE = 4
@@ -143,15 +143,17 @@ export class PolicyNetwork {
     const tf = this.#tf
     const [inputWeights, inputBias, outputWeights, outputBias] = this.#weights
     if (!inputWeights || !inputBias || !outputWeights || !outputBias) throw new Error('The network has no weights')
-    const rows = sparsities.map((sparsity) => {
-      const z = SPARSITY_SCALE * (sparsity - SPARSITY_CENTRE)
-      return [z, z * z]
-    })
-    const features = tf.tensor2d(rows, [sparsities.length, FEATURES])
+    const features = tf.tensor2d(sparsities.map(featuresOf), [sparsities.length, FEATURES])
     const hidden = tf.tanh(tf.add(tf.matMul(features, inputWeights), inputBias))
     const logits = tf.add(tf.matMul(hidden, outputWeights), outputBias)
     return { features, hidden, output: outputWeights, logits }
   }
+}
+
+/** What the network sees of a sparsity: z and z^2. */
+export function featuresOf(sparsity: number): number[] {
+  const z = SPARSITY_SCALE * (sparsity - SPARSITY_CENTRE)
+  return [z, z * z]
 }
 
 function shapesOf(modules: number, hiddenUnits: number): readonly (readonly number[])[] {

@@ -1,5 +1,6 @@
 import { type AgentKind, EspalierError, type KeptUnits, type ProposeResult } from '@espalier/contracts'
 import { createRandomGenerator, type PrunableModel, randomPolicy, uniformPolicy } from '@espalier/pruning'
+import type { PolicyFront } from './policy-front.js'
 import type { PolicyNetworkCheckpoint } from './policy-network.js'
 import { proposeWithNetwork } from './propose-with-network.js'
 import { hashUnits, type ScorerSource } from './scored-policy.js'
@@ -12,7 +13,7 @@ export interface ProposeTask {
   readonly predictor: ScorerSource | null
   /** Sparsities wanted. */
   readonly targets: readonly number[]
-  /** Policies wanted for each target. */
+  /** Policies wanted for each target; 0: only the network and the front are wanted. */
   readonly count: number
   /** Best measured policies of each target, best first. They are not proposed again. */
   readonly incumbents: readonly (readonly KeptUnits[])[]
@@ -27,6 +28,8 @@ export interface ProposeTask {
 export type Proposal = Omit<ProposeResult, 'seconds'> & {
   /** The trained policy network; null for the agents that have none. */
   readonly checkpoint: PolicyNetworkCheckpoint | null
+  /** What a generator answers from, for any sparsity around the targets; null for the agents without a network. */
+  readonly front: PolicyFront | null
 }
 
 /** A random policy that was seen before is drawn again, this many times a policy wanted. */
@@ -65,6 +68,7 @@ function withoutNetwork(
     targets: targets.map((sparsity, index) => ({ policies: policiesOf(sparsity, index) })),
     backend: 'none',
     checkpoint: null,
+    front: null,
   }
 }
 

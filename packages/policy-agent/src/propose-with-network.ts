@@ -1,8 +1,11 @@
 import type { KeptUnits, ProposeResult } from '@espalier/contracts'
 import { createRandomGenerator, type PrunableModel, uniformPolicy } from '@espalier/pruning'
 import { loadTensorBackend, type Tensors } from '@espalier/tensor-backend'
+import { buildPolicyFront } from './build-policy-front.js'
+import { createBoundScorer } from './confidence-bound.js'
 import { searchByCrossEntropy } from './cross-entropy.js'
 import { evolve } from './evolution.js'
+import type { PolicyFront } from './policy-front.js'
 import { PolicyNetwork, type PolicyNetworkCheckpoint } from './policy-network.js'
 import { createPolicySpace, type PolicySpace } from './policy-space.js'
 import { rankDistinct, type ScoredPolicy, type Scorer, type ScorerSource } from './scored-policy.js'
@@ -12,6 +15,8 @@ import { trainPolicyNetwork } from './train-policy-network.js'
 
 /** Noise of the logits when the trained network is sampled. */
 const SAMPLE_NOISE = 0.15
+/** Best measured policies a target that compete on the front of the generator. */
+const FRONT_INCUMBENTS = 3
 
 export interface NetworkTask {
   readonly model: PrunableModel
@@ -25,11 +30,16 @@ export interface NetworkTask {
   readonly effort: SearchEffort
 }
 
-export type NetworkProposal = Omit<ProposeResult, 'seconds'> & { readonly checkpoint: PolicyNetworkCheckpoint }
+export type NetworkProposal = Omit<ProposeResult, 'seconds'> & {
+  readonly checkpoint: PolicyNetworkCheckpoint
+  /** What a generator answers from. */
+  readonly front: PolicyFront
+}
 
 /**
  * Trains the policy network against the predictor, samples it for every target, polishes the samples by cross-entropy
- * and evolution, and picks the best that are different from each other.
+ * and evolution, and picks the best that are different from each other. Of the trained network, the front of a generator
+ * is built. With `count` 0 that is all.
  */
 export async function proposeWithNetwork(task: NetworkTask): Promise<NetworkProposal> {
   const { tf, name } = await loadTensorBackend()
@@ -41,10 +51,17 @@ export async function proposeWithNetwork(task: NetworkTask): Promise<NetworkProp
       const space = createPolicySpace(task.model, sparsity)
       return { policies: proposeForTarget(task, index, space, score, logits[index] ?? []) }
     })
-    return { targets, backend: name, checkpoint: network.checkpoint() }
+    const checkpoint = network.checkpoint()
+    return { targets, backend: name, checkpoint, front: frontOf(task, score, checkpoint) }
   } finally {
     network.dispose()
   }
+}
+
+function frontOf(task: NetworkTask, score: Scorer, network: PolicyNetworkCheckpoint): PolicyFront {
+  const { model, targets, incumbents, seed, effort } = task
+  const measured = incumbents.flatMap((ranked) => ranked.slice(0, FRONT_INCUMBENTS))
+  return buildPolicyFront({ model, score, targets, network, measured, seed, effort: effort.front })
 }
 
 function trainNetwork(tf: Tensors, task: NetworkTask, score: Scorer): PolicyNetwork {
@@ -56,6 +73,7 @@ function trainNetwork(tf: Tensors, task: NetworkTask, score: Scorer): PolicyNetw
   trainPolicyNetwork({
     network,
     score,
+    boundScore: createBoundScorer(task.predictor),
     targets,
     model,
     effort,
@@ -72,6 +90,7 @@ function proposeForTarget(
   score: Scorer,
   logits: ArrayLike<number>,
 ) {
+  if (count === 0) return []
   const random = createRandomGenerator(seed, 'propose', round, targetIndex)
   const scored = (kept: readonly number[], origin: ScoredPolicy['origin']) => ({ kept, score: score(kept), origin })
   const measured = (incumbents[targetIndex] ?? []).map((kept) => space.project(kept))

@@ -7,6 +7,8 @@ export type Scorer = (kept: readonly number[]) => number
 /** What policies are tried against: a `Predictor` of the predictor package, or anything else that scores. */
 export interface ScorerSource {
   createScorer(): Scorer
+  /** The same with its uncertainty; left out: none is known. */
+  predict?(kept: readonly number[]): { readonly logPerplexity: number; readonly standardDeviation: number }
   /** Multiplications that a score takes, where they are many; see `planEffort`. */
   readonly scoreMultiplications?: number
 }

@@ -20,6 +20,19 @@ export interface SearchEffort {
   readonly evolutionScores: number
   /** Policies scored to find the others once the best is known, together. */
   readonly spreadScores: number
+  readonly front: FrontEffort
+}
+
+/** How much work it is to build the front of a generator. */
+export interface FrontEffort {
+  /** Most steps of its chain; more channels than that, several a step. */
+  readonly steps: number
+  /** Swaps tried in a step. */
+  readonly swaps: number
+  /** Sparsities at which evolution looks for policies beforehand, and the scores of each. */
+  readonly anchors: number
+  readonly anchorScores: number
+  readonly anchorPopulation: number
 }
 
 /** A predictor that multiplies no more than this for a score is asked as often as the search wants. */
@@ -44,5 +57,19 @@ export function planEffort(modules: number, scoreMultiplications = 0): SearchEff
     population: 48,
     evolutionScores: atLeast(1_500, 70_000),
     spreadScores: atLeast(500, 24_000),
+    front: planFront(modules, atLeast),
+  }
+}
+
+/** Work that the whole chain may be, in modules times steps: a step asks about every module. */
+const CHAIN_WORK = 40_000
+
+function planFront(modules: number, atLeast: (fewest: number, most: number) => number): FrontEffort {
+  return {
+    steps: atLeast(40, Math.max(80, Math.round(CHAIN_WORK / modules))),
+    swaps: atLeast(4, 24),
+    anchors: 9,
+    anchorScores: atLeast(200, 2_000),
+    anchorPopulation: 24,
   }
 }

@@ -22,7 +22,8 @@ describe('trainPolicyNetwork', () => {
     const random = createRandomGenerator(3)
     const effort = planEffort(demoModel.modules.length)
     const network = PolicyNetwork.create(tf, demoModel.modules.length, effort.hiddenUnits, random)
-    trainPolicyNetwork({ network, score, targets, model: demoModel, effort, steps: effort.trainingSteps, random })
+    const steps = effort.trainingSteps
+    trainPolicyNetwork({ network, score, boundScore: score, targets, model: demoModel, effort, steps, random })
     for (const sparsity of [0.2, 0.3, 0.4, 0.5]) {
       const space = createPolicySpace(demoModel, sparsity)
       const [logits] = network.logits([sparsity])

@@ -15,9 +15,14 @@ const LOGIT_DECAY = 0.01
 const MARGIN = 0.05
 const LEAST_SPARSITY = 0.01
 
+/** Share of the steps, from the end, that see the uncertainty of the predictor. */
+const BOUND_SHARE = 1 / 3
+
 interface Training {
   readonly network: PolicyNetwork
   readonly score: Scorer
+  /** Scores with the uncertainty; it costs more, and rules the last part of the training. */
+  readonly boundScore: Scorer
   readonly targets: readonly number[]
   readonly model: PrunableModel
   readonly effort: SearchEffort
@@ -32,18 +37,21 @@ interface Training {
  * gradient all that is even in the noise. With x = mu + sigma e the gradient of -log-likelihood is -e / sigma.
  *
  * Half of the sparsities of a step are the targets, the others are drawn from their surroundings, so that the network
- * answers for any sparsity in between.
+ * answers for any sparsity in between. The last third of the steps goes by a confidence bound of the predictor.
  */
-export function trainPolicyNetwork({ network, score, targets, model, effort, steps, random }: Training): void {
+export function trainPolicyNetwork(training: Training): void {
+  const { network, targets, model, effort, steps, random } = training
   const spaceAt = (sparsity: number) => createPolicySpace(model, sparsity)
   const spaces = targets.map(spaceAt)
+  const [least, most] = trainedRange(targets, model)
   for (let step = 0; step < steps; step++) {
     const left = 1 - step / steps
+    const score = left > BOUND_SHARE ? training.score : training.boundScore
     const noise = Math.max(LAST_NOISE, FIRST_NOISE * left)
     const group = Array.from({ length: effort.sparsitiesPerStep }, (_, index) =>
       index % 2 === 0
         ? (spaces[((step * effort.sparsitiesPerStep + index) / 2) % spaces.length] as PolicySpace)
-        : spaceAt(drawSparsity(targets, maximumSparsityOf(model), random)),
+        : spaceAt(least + (most - least) * random.uniform()),
     )
     const sparsities = group.map((space) => space.sparsity)
     const gradients = network
@@ -53,10 +61,12 @@ export function trainPolicyNetwork({ network, score, targets, model, effort, ste
   }
 }
 
-function drawSparsity(targets: readonly number[], maximum: number, random: RandomGenerator): number {
-  const least = Math.max(LEAST_SPARSITY, Math.min(...targets) - MARGIN)
-  const most = Math.min(maximum, Math.max(...targets) + MARGIN)
-  return most > least ? least + (most - least) * random.uniform() : Math.min(...targets)
+/** The sparsities that a network is trained for: the targets with some room on both sides. */
+export function trainedRange(targets: readonly number[], model: PrunableModel): readonly [number, number] {
+  // To a millionth: what a person reads as 0.15 is in the range that is shown as 0.15.
+  const least = Math.round(1e6 * Math.max(LEAST_SPARSITY, Math.min(...targets) - MARGIN)) / 1e6
+  const most = Math.floor(1e6 * Math.min(maximumSparsityOf(model), Math.max(...targets) + MARGIN) + 1e-3) / 1e6
+  return most > least ? [least, most] : [Math.min(...targets), Math.min(...targets)]
 }
 
 /** d loss / d logits of one sparsity, estimated from mirrored pairs of samples. */

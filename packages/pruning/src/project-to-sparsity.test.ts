@@ -78,6 +78,28 @@ describe('projectToSparsity', () => {
     )
   })
 
+  it('leaves any policy that keeps as many parameters as its projection, where only groups could trade places too', () => {
+    let between = 0
+    fc.assert(
+      fc.property(models, fc.nat(), (model, seed) => {
+        const random = createRandomGenerator(seed)
+        const channelsLeft = random.uniform() < 0.7 ? 1 : 2
+        const kept = model.modules.map(({ kind, units }) =>
+          kind === 'attention' ? random.integer(units + 1) : Math.min(units, channelsLeft),
+        )
+        // Up to one group more: channels at their least cannot take that up.
+        const more = (random.uniform() * (model.modules[0]?.parametersPerUnit ?? 0)) / model.prunableParameters
+        const sparsity = Math.min(maximumSparsityOf(model), sparsityOf(model, kept) + more)
+        const projected = projectToSparsity(model, kept, sparsity)
+        if (keptParametersOf(model, projected) !== keptParametersOf(model, kept)) return
+        between++
+        expect(projected).toEqual(kept)
+      }),
+      { numRuns: 1000 },
+    )
+    expect(between).toBeGreaterThan(50)
+  })
+
   it('keeps the order that was wanted among modules of one kind', () => {
     fc.assert(
       fc.property(projections, ({ model, wanted, sparsity }) => {

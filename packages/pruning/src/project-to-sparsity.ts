@@ -9,7 +9,8 @@ import { minimumUnitsOf, parametersToRemove } from './sparsity-budget.js'
  * With x_m the kept share of module m, y_m the wanted one and p_m its parameters, it minimises sum p_m (x_m - y_m)^2
  * subject to sum p_m (1 - x_m) = budget and the bounds of x, whose solution is x_m = clamp(y_m + t) for one t.
  * KV groups are then rounded, and the channels, which are the smallest units, take up what is left of the budget
- * exactly, again by one common shift and largest remainders. A policy that is at the sparsity already stays as it is.
+ * exactly, again by one common shift and largest remainders. A policy that is at the sparsity already stays as it is:
+ * one within the bounds that keeps as many parameters as its projection would.
  *
  * The sparsity reached is at most the one wanted and less than one channel under it. Costs O(M log M),
  * however many units there are.
@@ -31,7 +32,19 @@ export function projectToSparsity(model: PrunableModel, wanted: readonly number[
   const attentionParameters = parametersOf(attention, kept)
   shiftShares(ffn, shares, keptParameters - attentionParameters, kept)
   roundChannels(ffn, kept, budget - parametersOf(attention, unitsOf(model)) + attentionParameters)
-  return kept
+  const isThere = isPolicy(model, wanted) && parametersOf(model.modules, wanted) === parametersOf(model.modules, kept)
+  return isThere ? [...wanted] : kept
+}
+
+/** Whether these are counts within the bounds of a projected policy, one a module. */
+function isPolicy(model: PrunableModel, wanted: readonly number[]): boolean {
+  return (
+    wanted.length === model.modules.length &&
+    model.modules.every((module) => {
+      const count = wanted[module.index] ?? Number.NaN
+      return Number.isInteger(count) && count >= minimumUnitsOf(module) && count <= module.units
+    })
+  )
 }
 
 function unitsOf(model: PrunableModel): readonly number[] {

@@ -113,6 +113,26 @@ describe('a search', () => {
     expect(plan.result?.rounds.length).toBe(plan.progress.rounds)
   })
 
+  it.each([
+    ['ran through', 0, 1],
+    ['converged', 1, 0],
+  ])('that %s has its generator from all that its rounds measured', (_, minimumImprovement, trainings) => {
+    const settings = settingsOf({ minimumImprovement })
+    const { steps, plan } = simulateSearch({ shape: shapeOf(8, 3, 512), settings, order: createRandomGenerator(1) })
+    expect(plan.state).toBe('SUCCEEDED')
+    const last = (kind: string, purpose?: string) =>
+      Math.max(
+        ...steps
+          .filter((step) => step.kind === kind)
+          .filter((step) => purpose === undefined || (step.kind === 'evaluate' && step.payload.purpose === purpose))
+          .map(({ round }) => round),
+      )
+    expect(last('train')).toBe(last('propose'))
+    expect(last('train')).toBeGreaterThan(last('evaluate', 'proposal'))
+    const withoutPolicies = steps.filter((step) => step.kind === 'propose' && step.payload.count === 0)
+    expect(withoutPolicies).toHaveLength(trainings)
+  })
+
   it('takes the winner of the final measurement, not of the search', () => {
     const { steps, plan } = simulateSearch({
       shape: shapeOf(8, 3, 512),

@@ -32,10 +32,15 @@ export function* searchPhases(view: SearchView): Generator<Phase, void> {
   const budget = planBudget(view.settings, view.model, hasLongerFinal(view, prepared))
   yield { state: 'SEARCHING', kind: 'evaluate', round: 0, create: () => initialEvaluations(view, budget) }
 
+  const rounds = budget.perRound.length
+  let converged = false
   for (const [index, count] of budget.perRound.entries()) {
-    if ((yield* searchRound(view, index + 1, count)) === 'converged') break
+    converged = (yield* searchRound(view, index + 1, count)) === 'converged'
+    if (converged) break
   }
-  yield* endPhases(view, prepared, budget.finalists, budget.perRound.length + 1)
+  // A search that converged has trained on all it measured.
+  if (rounds > 0 && !converged && view.settings.agent === 'network') yield* trainGenerator(view, rounds + 1)
+  yield* endPhases(view, prepared, budget.finalists, rounds + 1)
 }
 
 function* searchRound(view: SearchView, round: number, count: number): Generator<Phase, 'converged' | 'searched'> {
@@ -50,6 +55,13 @@ function* searchRound(view: SearchView, round: number, count: number): Generator
   }
   yield { state, kind: 'evaluate', round, create: () => selectPolicies(view, round, count) }
   return 'searched'
+}
+
+/** Predictor, policy network and generator of everything that the rounds have measured. */
+function* trainGenerator(view: SearchView, round: number): Generator<Phase, void> {
+  const state = 'FINALISING'
+  yield { state, kind: 'train', round, create: () => [step('train', round, {})] }
+  yield { state, kind: 'propose', round, create: () => [step('propose', round, proposePayload(view, 0))] }
 }
 
 /** `final` is the round after the last planned one, even when the search converged before that. */

@@ -5,6 +5,7 @@ import { createCalibrationStore } from './calibrations.js'
 import { type DatabaseOptions, openDatabase } from './database.js'
 import { createEvaluationStore } from './evaluations.js'
 import { createEventStore } from './events.js'
+import { createGeneratorStore } from './generators.js'
 import { createModelStore } from './models.js'
 import { createPolicyStore } from './policies.js'
 import { createPredictorStore } from './predictors.js'
@@ -29,6 +30,7 @@ export function createStore(options: DatabaseOptions): Store {
     policies: createPolicyStore(database),
     evaluations: createEvaluationStore(database),
     predictors: createPredictorStore(database),
+    generators: createGeneratorStore(database),
     artifacts: createArtifactStore(database),
     calibrations: createCalibrationStore(database),
     events: createEventStore(database),

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 
 /** What an id names, readable in logs. */
-export type IdPrefix = 'tea' | 'key' | 'mod' | 'sea' | 'ste' | 'pol' | 'eva' | 'pre' | 'art' | 'cal' | 'wor'
+export type IdPrefix = 'tea' | 'key' | 'mod' | 'sea' | 'ste' | 'pol' | 'eva' | 'pre' | 'gen' | 'art' | 'cal' | 'wor'
 
 /** Crockford's base 32, in the order of its digits under every collation. */
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'

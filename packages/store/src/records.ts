@@ -146,6 +146,14 @@ export interface PredictorRow {
   readonly summary: Readonly<Record<string, unknown>>
 }
 
+/** What policies of a search are generated from. */
+export interface GeneratorRow {
+  readonly searchId: string
+  readonly round: number
+  /** SHA-256 in the artefact store, format `espalier-generator/1`. */
+  readonly artifact: string
+}
+
 export interface ArtifactFile {
   readonly name: string
   readonly bytes: number
@@ -257,7 +265,8 @@ export interface EffectsOfStep {
       readonly summary: Readonly<Record<string, unknown>>
     }
   }
-  readonly propose: Readonly<Record<never, never>>
+  /** `generator`: SHA-256 of its file; null for the agents without a network. */
+  readonly propose: { readonly generator: string | null }
   readonly score: Readonly<Record<never, never>>
   readonly export: Readonly<Record<never, never>>
 }

@@ -110,7 +110,7 @@ describe('advance', () => {
     if (lease?.kind !== 'propose') throw new Error('no lease')
     const { payload } = evaluateStep(5)
     const policies = [{ keptUnits: payload.keptUnits, origin: 'evolution' as const }]
-    await store.steps.complete(lease, { targets: [{ policies }], backend: 'wasm', seconds: 1 }, {})
+    await store.steps.complete(lease, { targets: [{ policies }], backend: 'wasm', seconds: 1 }, { generator: null })
     const step = { ...evaluateStep(5), payload: { ...payload, purpose: 'proposal' as const } }
     await store.searches.advance(search.id, () => planOf([propose, step]))
     expect((await store.policies.list(search.teamId, search.id)).items).toMatchObject([{ origin: 'evolution' }])

@@ -18,7 +18,7 @@ const recorders: { readonly [K in StepKind]: RecordKind<K> } = {
   evaluate: recordEvaluation,
   train: recordPredictor,
   export: recordArtifact,
-  propose: async () => [],
+  propose: recordGenerator,
   score: async () => [],
 }
 
@@ -94,6 +94,18 @@ async function recordPredictor(
     },
     skipDuplicates: true,
   })
+  return []
+}
+
+async function recordGenerator(
+  tx: Queryable,
+  { searchId, teamId, round }: Lease<'propose'>,
+  _result: StepResult<'propose'>,
+  { generator }: EffectsOfStep['propose'],
+) {
+  if (generator === null) return []
+  const data = { id: createId('gen'), searchId, teamId, round, artifact: generator }
+  await tx.generator.createMany({ data, skipDuplicates: true })
   return []
 }
 

@@ -18,6 +18,7 @@ import type {
   CalibrationRow,
   EvaluationRow,
   EventRow,
+  GeneratorRow,
   Lease,
   LeaseKey,
   ModelRow,
@@ -50,6 +51,7 @@ export interface Store {
   readonly policies: PolicyStore
   readonly evaluations: EvaluationStore
   readonly predictors: PredictorStore
+  readonly generators: GeneratorStore
   readonly artifacts: ArtifactStore
   readonly calibrations: CalibrationStore
   readonly events: EventStore
@@ -208,6 +210,11 @@ export interface EvaluationStore {
 export interface PredictorStore {
   /** The predictor trained in a round; saved with its `train` step. Throws RESOURCE_NOT_FOUND. For workers. */
   load(searchId: string, round: number): Promise<PredictorRow>
+}
+
+export interface GeneratorStore {
+  /** That of the last round which trained one; undefined: none has. Throws RESOURCE_NOT_FOUND when the team has no such search. */
+  findLatest(teamId: string, searchId: string): Promise<GeneratorRow | undefined>
 }
 
 export interface ArtifactStore {

@@ -7,6 +7,7 @@ import { addCreateModel } from './models/create-model.js'
 import { addReadModels } from './models/read-models.js'
 import { addControlSearch } from './searches/control-search.js'
 import { addCreateSearch } from './searches/create-search.js'
+import { addGeneratePolicies } from './searches/generate-policies.js'
 import { addListArtifacts } from './searches/list-artifacts.js'
 import { addListRecords } from './searches/list-records.js'
 import { addReadSearches } from './searches/read-searches.js'
@@ -41,6 +42,7 @@ function addSearchRoutes(api: Api, services: ApiServices): void {
   addReadSearches(api, services)
   addControlSearch(api, services)
   addListRecords(api, services)
+  addGeneratePolicies(api, services)
   addStreamEvents(api, services)
   addListArtifacts(api, services)
   addSendArtifactFile(api, services)

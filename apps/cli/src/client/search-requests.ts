@@ -2,6 +2,8 @@ import {
   type ArtifactResource,
   artifactPageSchema,
   type CreateSearchBody,
+  type GeneratedPoliciesResource,
+  generatedPoliciesSchema,
   modelSchema,
   type SearchDetailResource,
   type SearchResource,
@@ -35,6 +37,14 @@ export function controlSearch(
   action: 'cancel' | 'pause' | 'resume',
 ): Promise<SearchResource> {
   return client.post(`${pathOf(id)}/${action}`, {}, searchSchema)
+}
+
+export function generatePolicies(
+  client: ApiClient,
+  id: string,
+  sparsities: readonly number[],
+): Promise<GeneratedPoliciesResource> {
+  return client.post(`${pathOf(id)}/policies:generate`, { sparsities }, generatedPoliciesSchema)
 }
 
 /** Registers the model folder and submits a search of it. */

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { keptUnitsSchema } from './policy.js'
+import { latencyTableSchema } from './policy-constraints.js'
 import { exportFormats, splits } from './search-settings.js'
 
 /**
@@ -33,6 +34,8 @@ export const prepareResultSchema = z.object({
   /** Calibration record (safetensors) in the artefact store. */
   calibration: sha256,
   splits: z.object({ calibration: tokenisedSplitSchema, validation: tokenisedSplitSchema, test: tokenisedSplitSchema }),
+  /** Measured where a target or limit is about time and the search brought no table. */
+  latencies: latencyTableSchema.optional(),
   seconds: z.number(),
 })
 

@@ -1,10 +1,10 @@
 import type { KeptUnits, ProposeResult } from '@espalier/contracts'
-import { createRandomGenerator, type PrunableModel, uniformPolicy } from '@espalier/pruning'
+import { createRandomGenerator, type PolicyRules, type PolicyTarget, type PrunableModel } from '@espalier/pruning'
 import { loadTensorBackend, type Tensors } from '@espalier/tensor-backend'
 import { searchByCrossEntropy } from './cross-entropy.js'
 import { evolve } from './evolution.js'
 import { PolicyNetwork, type PolicyNetworkCheckpoint } from './policy-network.js'
-import { createPolicySpace, type PolicySpace } from './policy-space.js'
+import { createTargetSpace, type PolicySpace } from './policy-space.js'
 import { rankDistinct, type ScoredPolicy, type Scorer, type ScorerSource } from './scored-policy.js'
 import type { SearchEffort } from './search-effort.js'
 import { spreadOut } from './spread-out.js'
@@ -16,7 +16,7 @@ const SAMPLE_NOISE = 0.15
 export interface NetworkTask {
   readonly model: PrunableModel
   readonly predictor: ScorerSource
-  readonly targets: readonly number[]
+  readonly rules: PolicyRules
   readonly count: number
   readonly incumbents: readonly (readonly KeptUnits[])[]
   readonly checkpoint: PolicyNetworkCheckpoint | null
@@ -36,11 +36,10 @@ export async function proposeWithNetwork(task: NetworkTask): Promise<NetworkProp
   const score = task.predictor.createScorer()
   const network = trainNetwork(tf, task, score)
   try {
-    const logits = network.logits(task.targets)
-    const targets = task.targets.map((sparsity, index) => {
-      const space = createPolicySpace(task.model, sparsity)
-      return { policies: proposeForTarget(task, index, space, score, logits[index] ?? []) }
-    })
+    const logits = network.logits(task.rules.targets.map(({ sparsity }) => sparsity))
+    const targets = task.rules.targets.map((target, index) => ({
+      policies: proposeForTarget(task, index, target, score, logits[index] ?? []),
+    }))
     return { targets, backend: name, checkpoint: network.checkpoint() }
   } finally {
     network.dispose()
@@ -48,7 +47,7 @@ export async function proposeWithNetwork(task: NetworkTask): Promise<NetworkProp
 }
 
 function trainNetwork(tf: Tensors, task: NetworkTask, score: Scorer): PolicyNetwork {
-  const { model, targets, checkpoint, seed, round, effort } = task
+  const { model, rules, checkpoint, seed, round, effort } = task
   const random = createRandomGenerator(seed, 'policy-network', round)
   const network = checkpoint
     ? PolicyNetwork.fromCheckpoint(tf, checkpoint, model.modules.length)
@@ -56,8 +55,7 @@ function trainNetwork(tf: Tensors, task: NetworkTask, score: Scorer): PolicyNetw
   trainPolicyNetwork({
     network,
     score,
-    targets,
-    model,
+    rules,
     effort,
     steps: checkpoint ? effort.retrainingSteps : effort.trainingSteps,
     random,
@@ -68,10 +66,11 @@ function trainNetwork(tf: Tensors, task: NetworkTask, score: Scorer): PolicyNetw
 function proposeForTarget(
   { model, count, incumbents, seed, round, effort }: NetworkTask,
   targetIndex: number,
-  space: PolicySpace,
+  target: PolicyTarget,
   score: Scorer,
   logits: ArrayLike<number>,
 ) {
+  const space = createTargetSpace(target, model)
   const random = createRandomGenerator(seed, 'propose', round, targetIndex)
   const scored = (kept: readonly number[], origin: ScoredPolicy['origin']) => ({ kept, score: score(kept), origin })
   const measured = (incumbents[targetIndex] ?? []).map((kept) => space.project(kept))
@@ -80,7 +79,7 @@ function proposeForTarget(
   const initial = rankDistinct([
     ...samples,
     ...measured.map((kept) => scored(kept, 'evolution')),
-    scored(uniformPolicy(model, space.sparsity), 'uniform'),
+    scored(target.uniform(), 'uniform'),
     ...elites,
   ])
   const evolved = evolve(space, score, initial, { size: effort.population, scores: effort.evolutionScores }, random)

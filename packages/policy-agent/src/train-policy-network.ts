@@ -1,6 +1,6 @@
-import { maximumSparsityOf, type PrunableModel, type RandomGenerator } from '@espalier/pruning'
+import type { PolicyRules, RandomGenerator } from '@espalier/pruning'
 import type { PolicyNetwork } from './policy-network.js'
-import { at, createPolicySpace, type PolicySpace } from './policy-space.js'
+import { at, createTargetSpace, type PolicySpace } from './policy-space.js'
 import type { Scorer } from './scored-policy.js'
 import type { SearchEffort } from './search-effort.js'
 
@@ -18,8 +18,7 @@ const LEAST_SPARSITY = 0.01
 interface Training {
   readonly network: PolicyNetwork
   readonly score: Scorer
-  readonly targets: readonly number[]
-  readonly model: PrunableModel
+  readonly rules: PolicyRules
   readonly effort: SearchEffort
   readonly steps: number
   readonly random: RandomGenerator
@@ -32,18 +31,23 @@ interface Training {
  * gradient all that is even in the noise. With x = mu + sigma e the gradient of -log-likelihood is -e / sigma.
  *
  * Half of the sparsities of a step are the targets, the others are drawn from their surroundings, so that the network
- * answers for any sparsity in between.
+ * answers for any sparsity in between. Where a target is no sparsity, only targets are trained.
  */
-export function trainPolicyNetwork({ network, score, targets, model, effort, steps, random }: Training): void {
-  const spaceAt = (sparsity: number) => createPolicySpace(model, sparsity)
-  const spaces = targets.map(spaceAt)
+export function trainPolicyNetwork({ network, score, rules, effort, steps, random }: Training): void {
+  const { model, targetAt } = rules
+  const spaces = rules.targets.map((target) => createTargetSpace(target, model))
+  const targets = rules.targets.map(({ sparsity }) => sparsity)
+  const spaceNear = (step: number, index: number) =>
+    targetAt
+      ? createTargetSpace(targetAt(drawSparsity(targets, rules.maximumSparsity, random)), model)
+      : (spaces[(step + index) % spaces.length] as PolicySpace)
   for (let step = 0; step < steps; step++) {
     const left = 1 - step / steps
     const noise = Math.max(LAST_NOISE, FIRST_NOISE * left)
     const group = Array.from({ length: effort.sparsitiesPerStep }, (_, index) =>
       index % 2 === 0
         ? (spaces[((step * effort.sparsitiesPerStep + index) / 2) % spaces.length] as PolicySpace)
-        : spaceAt(drawSparsity(targets, maximumSparsityOf(model), random)),
+        : spaceNear(step, index),
     )
     const sparsities = group.map((space) => space.sparsity)
     const gradients = network

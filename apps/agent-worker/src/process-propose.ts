@@ -18,10 +18,11 @@ export async function processPropose(
   { signal }: { readonly signal: AbortSignal },
 ) {
   const started = performance.now()
-  const { agent, targets, seed } = settings
+  const { agent, targets, constraints, seed } = settings
   const predictor = agent === 'network' ? (await store.predictors.load(searchId, round)).parameters : null
-  const { count, incumbents } = payload
-  const request = { agent, shape: model.shape, predictor, targets, count, incumbents, seed, round }
+  const { count, incumbents, latencies } = payload
+  const rules = { targets, constraints, latencies }
+  const request = { agent, shape: model.shape, predictor, ...rules, count, incumbents, seed, round }
   const proposal = await proposer.propose(request, signal)
   const result: ProposeResult = {
     targets: proposal.targets,

@@ -4,6 +4,7 @@ import { createControlCommand } from './commands/control.js'
 import { createDemoCommand } from './commands/demo.js'
 import { createExperimentsCommand } from './commands/experiments.js'
 import { createExportCommand } from './commands/export.js'
+import { createFrontCommand } from './commands/front.js'
 import { createInspectCommand } from './commands/inspect.js'
 import { createPlanCommand } from './commands/plan.js'
 import { createPplCommand } from './commands/ppl.js'
@@ -45,6 +46,7 @@ export function createProgram(terminal: Terminal): Command {
         createSubmitCommand(terminal),
         createWatchCommand(terminal),
         createStatusCommand(terminal),
+        createFrontCommand(terminal),
         createExportCommand(terminal),
         ...(['cancel', 'pause', 'resume'] as const).map((action) => createControlCommand(action, terminal)),
       ],

@@ -1,5 +1,6 @@
 export * from './errors.js'
 export * from './evaluations-file.js'
+export * from './http-front.js'
 export * from './http-models.js'
 export * from './http-page.js'
 export * from './http-problem.js'

@@ -95,7 +95,9 @@ export type PolicyConstraints = z.infer<typeof policyConstraintsSchema>
 export const sparsitySchema = z.number().gt(0).lt(1)
 
 /** What a search aims at: a sparsity, or a resource that is filled as far as the constraints allow. */
-export const searchTargetSchema = z.union([sparsitySchema, resourceLimitSchema])
+export const searchTargetSchema = z.union([sparsitySchema, resourceLimitSchema], {
+  error: `must be a sparsity above 0 and below 1, or a limit of one of ${resources.join(', ')}`,
+})
 export type SearchTarget = z.infer<typeof searchTargetSchema>
 
 /** Whether any policy is excluded that would be allowed without the constraints. */

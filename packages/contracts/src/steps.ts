@@ -84,6 +84,8 @@ export const proposePayloadSchema = z.object({
   count: z.int().min(1),
   /** Best measured policies of each target, best first: where evolution starts. */
   incumbents: z.array(z.array(keptUnitsSchema)),
+  /** Measured by the prepare step, where a target or limit is about time. */
+  latencies: latencyTableSchema.optional(),
 })
 export const proposeResultSchema = z.object({
   targets: z.array(z.object({ policies: z.array(proposedPolicySchema) })),

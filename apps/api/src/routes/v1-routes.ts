@@ -9,6 +9,7 @@ import { addControlSearch } from './searches/control-search.js'
 import { addCreateSearch } from './searches/create-search.js'
 import { addListArtifacts } from './searches/list-artifacts.js'
 import { addListRecords } from './searches/list-records.js'
+import { addReadFront } from './searches/read-front.js'
 import { addReadSearches } from './searches/read-searches.js'
 import { addSendArtifactFile } from './searches/send-artifact-file.js'
 import { addStreamEvents } from './searches/stream-events.js'
@@ -39,6 +40,7 @@ function addSearchRoutes(api: Api, services: ApiServices): void {
   })
   addCreateSearch(api, services)
   addReadSearches(api, services)
+  addReadFront(api, services)
   addControlSearch(api, services)
   addListRecords(api, services)
   addStreamEvents(api, services)

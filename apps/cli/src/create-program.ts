@@ -6,6 +6,7 @@ import { createExperimentsCommand } from './commands/experiments.js'
 import { createExportCommand } from './commands/export.js'
 import { createFrontCommand } from './commands/front.js'
 import { createInspectCommand } from './commands/inspect.js'
+import { createMeasureLatencyCommand } from './commands/measure-latency.js'
 import { createPlanCommand } from './commands/plan.js'
 import { createPplCommand } from './commands/ppl.js'
 import { createSearchCommand } from './commands/search.js'
@@ -35,6 +36,7 @@ export function createProgram(terminal: Terminal): Command {
       [
         createInspectCommand(terminal),
         createPlanCommand(terminal),
+        createMeasureLatencyCommand(terminal),
         createPplCommand(terminal),
         createExperimentsCommand(terminal),
       ],

@@ -49,6 +49,7 @@ describe('the command line', () => {
       'search',
       'inspect',
       'plan',
+      'measure-latency',
       'ppl',
       'experiments',
       'up',

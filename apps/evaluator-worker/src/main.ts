@@ -28,6 +28,7 @@ await runUntilStopped({
       artifacts,
       models,
       threads,
+      provider,
       searchData: createSearchDataReader(store, artifacts),
     }
     const worker = await runStepWorker({

@@ -7,6 +7,7 @@ import { createSession, locateWeights } from './create-session.js'
 import { FittedWeights } from './fitted-weights.js'
 import { measureLogits } from './measure-logits.js'
 import { measurePolicy, type PolicySession } from './measure-policy.js'
+import { runLatencies } from './run-latencies.js'
 import { runProducts } from './run-products.js'
 import { Aborted, type CallControl } from './run-windows.js'
 import type {
@@ -57,6 +58,8 @@ async function answer(call: ThreadCall, control: CallControl): Promise<ThreadRes
       return measureLogits(call.payload.path, call.payload.tokens, call.payload.threads, control)
     case 'measureProductPeak':
       return runProducts(call.payload.threads)
+    case 'measureLatencies':
+      return runLatencies(call.payload)
     case 'close':
       await opened?.session.release()
       return null

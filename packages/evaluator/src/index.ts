@@ -14,5 +14,6 @@ export type {
   WindowedTokens,
 } from './evaluator.js'
 export { gramBytesOf } from './gram-memory.js'
+export { measureLatencies } from './measure-latencies.js'
 export { type MeasureLogitsRequest, measureLogitsModel } from './measure-logits-model.js'
 export { measureProductPeak } from './measure-product-peak.js'

@@ -1,7 +1,8 @@
-import type { RecordedError } from '@espalier/contracts'
+import type { LatencyTable, RecordedError } from '@espalier/contracts'
 import type { SessionSettings } from './create-session.js'
 import type { CalibrateRequest, CalibrationRecord, Measurement, RunOptions, WindowedTokens } from './evaluator.js'
 import type { PolicyRequest } from './measure-policy.js'
+import type { LatencySettings } from './run-latencies.js'
 
 /** The model that a call is about. Every call carries it, so that a thread started anew needs no history. */
 export interface ThreadModel extends SessionSettings {
@@ -22,6 +23,7 @@ export type ThreadCall =
   | CallOf<'calibrate', { readonly model: ThreadModel; readonly tokens: Omit<CalibrateRequest, keyof RunOptions> }>
   | CallOf<'measureLogits', { readonly path: string; readonly tokens: WindowedTokens; readonly threads: number }>
   | CallOf<'measureProductPeak', { readonly threads: number }>
+  | CallOf<'measureLatencies', LatencySettings>
   | CallOf<'close', null>
 export type ThreadCallKind = ThreadCall['kind']
 export type ThreadPayload<K extends ThreadCallKind> = Extract<ThreadCall, { kind: K }>['payload']
@@ -33,6 +35,7 @@ export interface ThreadResults {
   calibrate: CalibrationRecord
   measureLogits: Measurement
   measureProductPeak: number
+  measureLatencies: LatencyTable
   close: null
 }
 

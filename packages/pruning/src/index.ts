@@ -8,7 +8,7 @@ export {
   plainPolicyRules,
   type RuleSettings,
 } from './constraints/policy-rules.js'
-export { costOf, createResourceCost } from './constraints/resource-cost.js'
+export { contextLengthOf, costOf, createResourceCost } from './constraints/resource-cost.js'
 export {
   channelImportance,
   type ModuleStatistics,

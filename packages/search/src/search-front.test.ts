@@ -36,7 +36,7 @@ describe('searchFront', () => {
       for (const { keptUnits, logPerplexity } of measured) {
         const parameters =
           300_000 - 6 * (2 * 6144 + 128 * 192) + keptUnits.reduce((sum, n, m) => sum + n * (m % 2 ? 192 : 6144), 0)
-        const secondsPerToken = 0.01 + keptUnits.reduce((sum, n) => sum + n / 1000, 0)
+        const secondsPerToken = 1 / 64 + keptUnits.reduce((sum, n) => sum + n / 1024, 0)
         const point = { ...(points[0] as FrontPoint), parameters, secondsPerToken, logPerplexity }
         expect(points.some((other) => beats(other, point, cost))).toBe(!on.has(keptUnits.join()))
       }

@@ -121,14 +121,14 @@ function resultOf(step: StepRecord, steps: readonly StepRecord[], options: Simul
   }
 }
 
-/** Milliseconds, the same for every unit. */
+/** The same for every unit, in fractions that add up exactly. */
 export function latenciesOf({ kvHeads, ffnChannels }: SearchRecord['shape']): LatencyTable {
   const times = (units: number) => [
     { kept: 0, seconds: 0 },
-    { kept: units, seconds: units / 1000 },
+    { kept: units, seconds: units / 1024 },
   ]
   return {
-    ...{ format: 'espalier-latencies/1', device: 'test', contextLength: 64, fixedSeconds: 0.01 },
+    ...{ format: 'espalier-latencies/1', device: 'test', contextLength: 64, fixedSeconds: 1 / 64 },
     ...{ attention: times(kvHeads), ffn: times(ffnChannels) },
   }
 }

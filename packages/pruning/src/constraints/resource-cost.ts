@@ -60,7 +60,7 @@ export function createResourceCost(
     case 'kv-bytes':
       return linear(0, 2 * shape.headDim * Math.round(bytes), 0)
     case 'flops': {
-      const context = contextLength ?? Math.min(usualContextLength, shape.maxPositions)
+      const context = contextLengthOf(shape, contextLength)
       const scores = 4 * (shape.queryHeads / shape.kvHeads) * shape.headDim * context
       return linear(2 * shape.hiddenSize * shape.vocabularySize, 2 * group + scores, 2 * channel)
     }
@@ -74,6 +74,11 @@ export function createResourceCost(
       }
     }
   }
+}
+
+/** Tokens in the context for which FLOPs and latency count. */
+export function contextLengthOf({ maxPositions }: ModelShape, wanted?: number): number {
+  return wanted ?? Math.min(usualContextLength, maxPositions)
 }
 
 /** What a policy uses up of the resource. */

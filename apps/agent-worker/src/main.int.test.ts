@@ -43,7 +43,14 @@ describe('the agent worker', () => {
     await applyMigrations(databaseUrl.href, { createDatabase: true })
     store = createStore({ databaseUrl: databaseUrl.href })
     worker = fork(fileURLToPath(new URL('../dist/main.js', import.meta.url)), {
-      env: { ...process.env, NODE_OPTIONS: '', DATABASE_URL: databaseUrl.href, REDIS_URL: '', ESPALIER_ARTIFACTS: folder, LOG_LEVEL: 'warn' },
+      env: {
+        ...process.env,
+        NODE_OPTIONS: '',
+        DATABASE_URL: databaseUrl.href,
+        REDIS_URL: '',
+        ESPALIER_ARTIFACTS: folder,
+        LOG_LEVEL: 'warn',
+      },
     })
   })
   afterAll(async () => {

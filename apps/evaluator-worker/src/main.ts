@@ -32,6 +32,7 @@ await runUntilStopped({
       artifacts,
       models,
       threads,
+      provider,
       searchData: createSearchDataReader(store, artifacts),
     }
     const worker = await runStepWorker({

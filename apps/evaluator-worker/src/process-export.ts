@@ -45,8 +45,9 @@ export async function processExport(context: EvaluatorContext, lease: Lease<'exp
   const { payload } = lease
   const warm = await context.models.get(lease.model.path, await findPreparedModel(context.store, lease))
   const data = await context.searchData.read(lease, warm.prunable)
-  const percent = Math.round(100 * (lease.settings.targets[payload.targetIndex] ?? 0))
-  const relative = join('exports', lease.searchId, `sparsity-${percent}-${payload.targetIndex}`, payload.format)
+  const target = lease.settings.targets[payload.targetIndex] ?? 0
+  const name = typeof target === 'number' ? `sparsity-${Math.round(100 * target)}` : target.resource
+  const relative = join('exports', lease.searchId, `${name}-${payload.targetIndex}`, payload.format)
   // a worker that lost its lease may still be writing: each claim has a folder of its own until it is measured
   const directory = await context.artifacts.directory(`${relative}.${lease.fencingToken}`)
 

@@ -67,6 +67,8 @@ export const errorCatalogue = {
   POLICY_OTHER_MODEL: entry(422, 'The policy is for another model'),
   CALIBRATION_TOO_LARGE: entry(422, 'The calibration needs more memory than there is'),
   POLICY_UNCALIBRATED: entry(422, 'The policy needs a calibration text'),
+  CONSTRAINTS_CONTRADICTORY: entry(422, 'The constraints of the search contradict each other'),
+  LATENCIES_INVALID: entry(422, 'The table of latencies is not for this model'),
   SPARSITY_UNREACHABLE: entry(422, 'The sparsity cannot be reached'),
   SPARSITY_UNTRAINED: entry(422, 'The generator was not trained for the sparsity'),
 

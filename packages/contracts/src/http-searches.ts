@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { idSchema, pageQuerySchema, pageSchema, plainTextSchema, timestampSchema } from './http-page.js'
 import { recordedErrorSchema } from './http-problem.js'
 import { policyFileSchema } from './policy.js'
+import { resourceLimitSchema } from './policy-constraints.js'
 import { searchStates } from './search-record.js'
 import { predictorKinds, searchDefaults, searchSettingsSchema } from './search-settings.js'
 import { stepKinds } from './steps.js'
@@ -17,6 +18,7 @@ export const createSearchBodySchema = z
     model: idSchema.meta({ description: 'Id of a model from POST /v1/models.' }),
     name: plainTextSchema.min(1).max(200).optional(),
     targets: fields.targets.default([...searchDefaults.targets]),
+    constraints: fields.constraints,
     budget: fields.budget.default(searchDefaults.budget),
     seed: fields.seed.default(searchDefaults.seed),
     agent: fields.agent.default(searchDefaults.agent),
@@ -52,7 +54,9 @@ export const roundErrorSchema = z.object({
 
 /** Best measured so far for a target, on the validation windows of the search. */
 export const targetProgressSchema = z.object({
-  sparsityTarget: z.number(),
+  /** Null: not known before the evaluator has measured latencies. */
+  sparsityTarget: z.number().nullable(),
+  target: resourceLimitSchema.optional(),
   bestPerplexity: z.number().nullable(),
   uniformPerplexity: z.number().nullable(),
 })
@@ -77,7 +81,9 @@ export const searchProgressSchema = z
 export type SearchProgressResource = z.infer<typeof searchProgressSchema>
 
 export const searchTargetResultSchema = z.object({
+  /** The sparsity asked for; for another target that of its uniform policy. */
   sparsityTarget: z.number(),
+  target: resourceLimitSchema.optional(),
   sparsity: z.number(),
   keptUnits: z.array(z.int()),
   validationPerplexity: z.number(),

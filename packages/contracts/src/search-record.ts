@@ -1,5 +1,6 @@
 import type { RecordedError } from './errors.js'
 import type { ModelShape } from './model-shape.js'
+import type { ResourceLimit } from './policy-constraints.js'
 import type { SearchSettings } from './search-settings.js'
 import type { StepKind, StepPayload, StepResult } from './steps.js'
 
@@ -51,7 +52,10 @@ interface NewStepOf<K extends StepKind> {
 export type NewStep<K extends StepKind = StepKind> = { [P in K]: NewStepOf<P> }[K]
 
 export interface TargetProgress {
-  readonly sparsityTarget: number
+  /** The sparsity asked for; for another target that of its uniform policy, null while that is not known. */
+  readonly sparsityTarget: number | null
+  /** What was asked for where that is no sparsity. */
+  readonly target?: ResourceLimit
   /** Best perplexity measured on the validation windows so far; null: none yet. */
   readonly bestPerplexity: number | null
   readonly uniformPerplexity: number | null
@@ -83,6 +87,7 @@ export interface SearchProgress {
 
 export interface SearchTargetResult {
   readonly sparsityTarget: number
+  readonly target?: ResourceLimit
   readonly sparsity: number
   readonly keptUnits: readonly number[]
   /** On the validation windows of the search. */

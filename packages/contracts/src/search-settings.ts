@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { compensations, importanceMetrics } from './policy.js'
+import { policyConstraintsSchema, searchTargetSchema } from './policy-constraints.js'
 
 export const agentKinds = ['network', 'random', 'uniform'] as const
 export type AgentKind = (typeof agentKinds)[number]
@@ -14,12 +15,11 @@ export type Split = (typeof splits)[number]
 export const exportFormats = ['onnx', 'huggingface'] as const
 export type ExportFormat = (typeof exportFormats)[number]
 
-/** Sparsity a search may aim at: a share of the prunable parameters, both ends excluded. */
-export const sparsitySchema = z.number().gt(0).lt(1)
-
 /** Everything that decides a search. Same settings, model and texts: same policies, same numbers. */
 export const searchSettingsSchema = z.strictObject({
-  targets: z.array(sparsitySchema).min(1).max(16),
+  targets: z.array(searchTargetSchema).min(1).max(16),
+  /** What every policy must fulfil besides its target; without it a search has none. */
+  constraints: policyConstraintsSchema.optional(),
   /** Every real evaluation on the validation split, probes and initial ones included, over all targets. */
   budget: z.int().min(1).max(1_000_000),
   seed: z

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { precisions } from './evaluator-capacity.js'
 import { keptUnitsSchema } from './policy.js'
+import { latencyTableSchema } from './policy-constraints.js'
 import { exportFormats, splits } from './search-settings.js'
 
 /**
@@ -36,6 +37,8 @@ export const prepareResultSchema = z.object({
   /** In which every evaluation of the search is computed; searches from before there was a choice mean fp32. */
   precision: z.enum(precisions).optional(),
   splits: z.object({ calibration: tokenisedSplitSchema, validation: tokenisedSplitSchema, test: tokenisedSplitSchema }),
+  /** Measured where a target or limit is about time and the search brought no table. */
+  latencies: latencyTableSchema.optional(),
   seconds: z.number(),
 })
 
@@ -84,6 +87,8 @@ export const proposePayloadSchema = z.object({
   count: z.int().min(0),
   /** Best measured policies of each target, best first: where evolution starts. */
   incumbents: z.array(z.array(keptUnitsSchema)),
+  /** Measured by the prepare step, where a target or limit is about time. */
+  latencies: latencyTableSchema.optional(),
 })
 export const proposeResultSchema = z.object({
   targets: z.array(z.object({ policies: z.array(proposedPolicySchema) })),

@@ -15,6 +15,8 @@ export interface PlannedModel {
 }
 
 export interface PlannedSearch extends BudgetSettings {
+  /** Sparsities. */
+  readonly targets: readonly number[]
   readonly windowLength: number
   readonly calibrationWindows: number
   readonly validationWindows: number

@@ -13,6 +13,7 @@ import { measurePolicy } from './measure-policy.js'
 import { findOutOfMemory } from './out-of-memory.js'
 import type { PolicySession } from './policy-session.js'
 import { PrefixStates } from './prefix-states.js'
+import { runLatencies } from './run-latencies.js'
 import { runProducts } from './run-products.js'
 import { Aborted, type CallControl } from './run-windows.js'
 import type {
@@ -74,6 +75,8 @@ async function answer(call: ThreadCall, control: CallControl): Promise<ThreadRes
     case 'probeCuda':
       await probeCuda(call.payload.deviceId)
       return null
+    case 'measureLatencies':
+      return runLatencies(call.payload)
     case 'close':
       await opened?.session.release()
       return null

@@ -1,8 +1,9 @@
-import type { Precision, RecordedError } from '@espalier/contracts'
+import type { LatencyTable, Precision, RecordedError } from '@espalier/contracts'
 import type { SessionSettings } from './create-session.js'
 import type { CalibrateRequest, CalibrationRecord, Measurement, RunOptions, WindowedTokens } from './evaluator.js'
 import type { PlannedContinuations } from './measure-continuations.js'
 import type { PolicyRequest } from './policy-session.js'
+import type { LatencySettings } from './run-latencies.js'
 
 /** The model that a call is about. Every call carries it, so that a thread started anew needs no history. */
 export interface ThreadModel extends SessionSettings {
@@ -28,6 +29,7 @@ export type ThreadCall =
   | CallOf<'measureLogits', { readonly path: string; readonly tokens: WindowedTokens; readonly threads: number }>
   | CallOf<'measureProductPeak', { readonly threads: number }>
   | CallOf<'probeCuda', { readonly deviceId: number }>
+  | CallOf<'measureLatencies', LatencySettings>
   | CallOf<'close', null>
 export type ThreadCallKind = ThreadCall['kind']
 export type ThreadPayload<K extends ThreadCallKind> = Extract<ThreadCall, { kind: K }>['payload']
@@ -41,6 +43,7 @@ export interface ThreadResults {
   measureLogits: Measurement
   measureProductPeak: number
   probeCuda: null
+  measureLatencies: LatencyTable
   close: null
 }
 

@@ -1,8 +1,11 @@
 import type { SearchSettings } from '@espalier/contracts'
-import type { PrunableModel } from '@espalier/pruning'
+import type { AllowedPolicies, PrunableModel } from '@espalier/pruning'
+import { probedModules, probePolicies } from './probe-policies.js'
 
 /** The settings that decide how a budget is spent. */
-export type BudgetSettings = Pick<SearchSettings, 'targets' | 'budget' | 'agent' | 'finalists'>
+export type BudgetSettings = Pick<SearchSettings, 'budget' | 'agent' | 'finalists'> & {
+  readonly targets: readonly unknown[]
+}
 
 /** How the real evaluations of a search are spent. Every number follows from the settings and the model's shape. */
 export interface BudgetPlan {
@@ -36,8 +39,14 @@ export function minimumBudget(targets: number): number {
  *
  * @param longerFinal whether the final measurement has more windows than an evaluation of the search;
  *   without it finalists would only be measured twice
+ * @param allowed what constraints allow; modules that they leave whole need no probe
  */
-export function planBudget(settings: BudgetSettings, model: PrunableModel, longerFinal: boolean): BudgetPlan {
+export function planBudget(
+  settings: BudgetSettings,
+  model: PrunableModel,
+  longerFinal: boolean,
+  allowed: AllowedPolicies | null = null,
+): BudgetPlan {
   const targets = settings.targets.length
   const none = { probeLayers: 0, probes: 0, randoms: 0, perRound: [], finalists: 0 }
   if (settings.agent === 'uniform') return none
@@ -46,7 +55,7 @@ export function planBudget(settings: BudgetSettings, model: PrunableModel, longe
   if (free <= 0) return none
   if (settings.agent === 'random') return { ...none, perRound: splitRounds(free, targets), finalists }
 
-  const { probeLayers, probes } = planProbes(model, free)
+  const { probeLayers, probes } = planProbes(model, free, allowed)
   const rest = free - probes
   const perRound = splitRounds(rest - Math.floor(rest * RANDOM_SHARE), targets)
   const guided = perRound.reduce((sum, count) => sum + count * targets, 0)
@@ -58,12 +67,11 @@ function planFinalists({ budget, finalists, targets }: BudgetSettings): number {
   return affordable < 2 ? 0 : affordable
 }
 
-function planProbes(model: PrunableModel, free: number): { probeLayers: number; probes: number } {
-  const layers = model.modules.length / 2
+function planProbes(model: PrunableModel, free: number, allowed: AllowedPolicies | null) {
   const affordable = Math.floor(free * PROBE_SHARE)
   if (affordable < 4) return { probeLayers: 0, probes: 0 }
-  const probeLayers = Math.ceil((2 * layers) / affordable)
-  return { probeLayers, probes: 2 * Math.ceil(layers / probeLayers) }
+  const probeLayers = Math.ceil(probedModules(model, allowed).length / affordable)
+  return { probeLayers, probes: probePolicies(model, probeLayers, allowed).length }
 }
 
 /** Evaluations a target and round, the larger rounds first; their sum over the targets is at most `evaluations`. */

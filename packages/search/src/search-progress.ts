@@ -1,5 +1,4 @@
 import type { RoundError, SearchPlan, SearchProgress } from '@espalier/contracts'
-import { uniformPolicy } from '@espalier/pruning'
 import { densePolicy, finalWindows } from './final-steps.js'
 import { planBudget } from './plan-budget.js'
 import { hasLongerFinal } from './search-phases.js'
@@ -9,7 +8,9 @@ import type { SearchView } from './search-view.js'
 export function progressOf(view: SearchView, state: SearchPlan['state']): SearchProgress {
   const { settings } = view
   const prepared = view.findResult('prepare', 0)
-  const budget = planBudget(settings, view.model, prepared !== undefined && hasLongerFinal(view, prepared))
+  const rules = view.findRules()
+  const isLonger = prepared !== undefined && hasLongerFinal(view, prepared)
+  const budget = planBudget(settings, view.model, isLonger, rules?.allowed)
   const measured = (kept: readonly number[]) =>
     view.findMeasurement(kept, 'validation', settings.validationWindows)?.result.perplexity ?? null
   const errors = roundErrors(view)
@@ -22,9 +23,10 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
     fraction: state === 'SUCCEEDED' ? 1 : fractionDone(view),
     densePerplexity: measured(densePolicy(view)),
     targets: settings.targets.map((target, targetIndex) => ({
-      sparsityTarget: target,
-      bestPerplexity: view.rankedForTarget(targetIndex)[0]?.result.perplexity ?? null,
-      uniformPerplexity: measured(uniformPolicy(view.model, target)),
+      sparsityTarget: rules?.targets[targetIndex]?.sparsity ?? null,
+      ...(typeof target === 'number' ? {} : { target }),
+      bestPerplexity: rules ? (view.rankedForTarget(targetIndex)[0]?.result.perplexity ?? null) : null,
+      uniformPerplexity: rules ? measured(view.targetAt(targetIndex).uniform()) : null,
     })),
     predictorError: errors.at(-1) ?? null,
   }
@@ -74,7 +76,8 @@ function expectedWindows(view: SearchView): number {
   const targets = settings.targets.length
   const prepared = view.findResult('prepare', 0)
   const longer = prepared ? finalWindows(view, prepared) : settings.validationWindows
-  const finalists = planBudget(settings, view.model, longer > settings.validationWindows).finalists * targets
+  const finalists =
+    planBudget(settings, view.model, longer > settings.validationWindows, view.findRules()?.allowed).finalists * targets
   const testWindows = Math.min(
     prepared?.splits.test.windows ?? longer,
     settings.finalWindows ?? Number.POSITIVE_INFINITY,

@@ -1,5 +1,4 @@
 import type { PrepareResult, SearchResult, SearchTargetResult } from '@espalier/contracts'
-import { uniformPolicy } from '@espalier/pruning'
 import { densePolicy, finalOf, testOf, winnerOf } from './final-steps.js'
 import { countEvaluations, roundErrors } from './search-progress.js'
 import type { SearchView } from './search-view.js'
@@ -21,13 +20,15 @@ export function resultOf(view: SearchView): SearchResult | null {
 }
 
 function targetResult(view: SearchView, prepared: PrepareResult, targetIndex: number): SearchTargetResult | undefined {
-  const sparsityTarget = view.settings.targets[targetIndex]
+  const target = view.settings.targets[targetIndex]
   const winner = winnerOf(view, prepared, targetIndex)
-  if (sparsityTarget === undefined || !winner) return undefined
+  if (target === undefined || !winner) return undefined
   const { payload, result } = winner
-  const uniform = uniformPolicy(view.model, sparsityTarget)
+  const { uniform: createUniform, sparsity: sparsityTarget } = view.targetAt(targetIndex)
+  const uniform = createUniform()
   return {
     sparsityTarget,
+    ...(typeof target === 'number' ? {} : { target }),
     sparsity: payload.sparsity,
     keptUnits: payload.keptUnits,
     validationPerplexity: result.perplexity,

@@ -1,10 +1,18 @@
-import type { NewStep, SearchPlan, SearchRecord, StepRecord, StepResult } from '@espalier/contracts'
 import {
+  type LatencyTable,
+  type NewStep,
+  needsLatencies,
+  type SearchPlan,
+  type SearchRecord,
+  type StepRecord,
+  type StepResult,
+} from '@espalier/contracts'
+import {
+  createPolicyRules,
   createPrunableModel,
   createRandomGenerator,
+  type PolicyTarget,
   type RandomGenerator,
-  randomPolicy,
-  uniformPolicy,
 } from '@espalier/pruning'
 import { planNextSteps } from './plan-next-steps.js'
 
@@ -60,6 +68,7 @@ function resultOf(step: StepRecord, steps: readonly StepRecord[], options: Simul
     case 'prepare': {
       const split = { artifact: 'a', textHash: 'b', tokens: 1, windows: options.splitWindows ?? 64 }
       return {
+        ...(needsLatencies(settings) ? { latencies: latenciesOf(shape) } : {}),
         modelHash: 'c',
         calibration: 'd',
         splits: { calibration: split, validation: split, test: split },
@@ -74,13 +83,15 @@ function resultOf(step: StepRecord, steps: readonly StepRecord[], options: Simul
       return { evaluations: 1, residualTrees: 0, noise: 0.1, seconds: 1 }
     case 'propose': {
       const random = createRandomGenerator(settings.seed, 'propose', step.round)
-      const policies = (target: number) =>
+      const policies = (target: PolicyTarget) =>
         Array.from({ length: step.payload.count }, () => ({
-          keptUnits: [...(random.uniform() < 0.1 ? uniformPolicy(model, target) : randomPolicy(model, target, random))],
+          keptUnits: [...(random.uniform() < 0.1 ? target.uniform() : target.random(random))],
           origin: 'network' as const,
         }))
       return {
-        targets: settings.targets.map((target) => ({ policies: policies(target) })),
+        targets: createPolicyRules(shape, settings, latenciesOf(shape)).targets.map((target) => ({
+          policies: policies(target),
+        })),
         backend: 'none',
         seconds: 1,
       }
@@ -107,6 +118,18 @@ function resultOf(step: StepRecord, steps: readonly StepRecord[], options: Simul
         expectedPerplexity: 1,
         seconds: 1,
       }
+  }
+}
+
+/** The same for every unit, in fractions that add up exactly. */
+export function latenciesOf({ kvHeads, ffnChannels }: SearchRecord['shape']): LatencyTable {
+  const times = (units: number) => [
+    { kept: 0, seconds: 0 },
+    { kept: units, seconds: units / 1024 },
+  ]
+  return {
+    ...{ format: 'espalier-latencies/1', device: 'test', contextLength: 64, fixedSeconds: 1 / 64 },
+    ...{ attention: times(kvHeads), ffn: times(ffnChannels) },
   }
 }
 

@@ -25,8 +25,8 @@ export function renderProgress(search: SearchDetailResource, colors: Colors): st
         { title: 'uniform', align: 'right' },
         { title: 'change', align: 'right' },
       ],
-      search.best.map(({ sparsityTarget, bestPerplexity, uniformPerplexity }) => [
-        formatTarget(sparsityTarget),
+      search.best.map(({ bestPerplexity, uniformPerplexity, ...asked }) => [
+        formatTarget(asked),
         formatPerplexity(bestPerplexity),
         formatPerplexity(uniformPerplexity),
         formatChange(bestPerplexity, uniformPerplexity),
@@ -42,8 +42,8 @@ export function renderProgressLine(search: SearchDetailResource): string {
   const { progress } = search
   if (progress === null) return `${search.state} ${search.waitReason ?? ''}`.trimEnd()
   const best = search.best.map(
-    ({ sparsityTarget, bestPerplexity, uniformPerplexity }) =>
-      `${formatTarget(sparsityTarget)}: ${formatPerplexity(bestPerplexity)} (uniform ${formatPerplexity(uniformPerplexity)})`,
+    ({ bestPerplexity, uniformPerplexity, ...asked }) =>
+      `${formatTarget(asked)}: ${formatPerplexity(bestPerplexity)} (uniform ${formatPerplexity(uniformPerplexity)})`,
   )
   return [
     search.state,

@@ -49,6 +49,8 @@ export function fillShares(problem: FillProblem, modules: readonly number[], rea
 /** A limit that a shift of this would break holds its modules. */
 const HELD = 1e-7
 const SHIFT_PRECISION = 1e-10
+/** A share of a limit; far below what `exceeds` tells apart. */
+const COST_PRECISION = 1e-12
 const MOST_PASSES = 60
 
 /**
@@ -60,11 +62,11 @@ function largestShift(low: number, high: number, excess: (shift: number) => numb
   let atAbove = excess(high)
   if (atAbove <= 0) return high
   let atBelow = excess(low)
-  for (let pass = 1; pass <= MOST_PASSES && above - below > SHIFT_PRECISION && atBelow < -1e-13; pass++) {
+  for (let pass = 1; pass <= MOST_PASSES && above - below > SHIFT_PRECISION && atBelow < -COST_PRECISION; pass++) {
     const secant = below + ((above - below) * -atBelow) / (atAbove - atBelow)
     const middle = pass % 3 === 0 || !(secant > below && secant < above) ? (below + above) / 2 : secant
     const value = excess(middle)
-    if (value <= 0) [below, atBelow] = [middle, value]
+    if (value <= COST_PRECISION) [below, atBelow] = [middle, value]
     else [above, atAbove] = [middle, value]
   }
   return below

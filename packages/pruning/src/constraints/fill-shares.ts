@@ -16,7 +16,7 @@ export interface FillProblem {
  * @param real numbers of units, in place; modules that are not in the list stay and count
  */
 export function fillShares(problem: FillProblem, modules: readonly number[], real: number[]): void {
-  const { limits, units, lowest, highest, shares } = problem
+  const { units, lowest, highest, shares } = problem
   const unitsAt = (m: number, shift: number) =>
     Math.min(at(highest, m), Math.max(at(lowest, m), at(units, m) * (at(shares, m) + shift)))
   let open = modules
@@ -24,6 +24,10 @@ export function fillShares(problem: FillProblem, modules: readonly number[], rea
   while (open.length > 0) {
     const to = Math.max(...open.map((m) => at(highest, m) / at(units, m) - at(shares, m)))
     const isOpen = new Set(open)
+    // A limit in which no open module counts is full or not, whatever the shift.
+    const limits = problem.limits.filter((limit) =>
+      open.some((m) => costAt(limit, m, at(highest, m)) > costAt(limit, m, at(lowest, m))),
+    )
     const fixed = limits.map((limit) =>
       real.reduce((sum, kept, m) => (isOpen.has(m) ? sum : sum + costAt(limit, m, kept)), limit.cost.fixed),
     )

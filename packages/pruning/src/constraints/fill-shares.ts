@@ -16,7 +16,7 @@ export interface FillProblem {
  * @param real numbers of units, in place; modules that are not in the list stay and count
  */
 export function fillShares(problem: FillProblem, modules: readonly number[], real: number[]): void {
-  const { limits, units, lowest, highest, shares } = problem
+  const { units, lowest, highest, shares } = problem
   const unitsAt = (m: number, shift: number) =>
     Math.min(at(highest, m), Math.max(at(lowest, m), at(units, m) * (at(shares, m) + shift)))
   let open = modules
@@ -24,6 +24,10 @@ export function fillShares(problem: FillProblem, modules: readonly number[], rea
   while (open.length > 0) {
     const to = Math.max(...open.map((m) => at(highest, m) / at(units, m) - at(shares, m)))
     const isOpen = new Set(open)
+    // A limit in which no open module counts is full or not, whatever the shift.
+    const limits = problem.limits.filter((limit) =>
+      open.some((m) => costAt(limit, m, at(highest, m)) > costAt(limit, m, at(lowest, m))),
+    )
     const fixed = limits.map((limit) =>
       real.reduce((sum, kept, m) => (isOpen.has(m) ? sum : sum + costAt(limit, m, kept)), limit.cost.fixed),
     )
@@ -49,6 +53,8 @@ export function fillShares(problem: FillProblem, modules: readonly number[], rea
 /** A limit that a shift of this would break holds its modules. */
 const HELD = 1e-7
 const SHIFT_PRECISION = 1e-10
+/** A share of a limit; far below what `exceeds` tells apart. */
+const COST_PRECISION = 1e-12
 const MOST_PASSES = 60
 
 /**
@@ -60,11 +66,11 @@ function largestShift(low: number, high: number, excess: (shift: number) => numb
   let atAbove = excess(high)
   if (atAbove <= 0) return high
   let atBelow = excess(low)
-  for (let pass = 1; pass <= MOST_PASSES && above - below > SHIFT_PRECISION && atBelow < -1e-13; pass++) {
+  for (let pass = 1; pass <= MOST_PASSES && above - below > SHIFT_PRECISION && atBelow < -COST_PRECISION; pass++) {
     const secant = below + ((above - below) * -atBelow) / (atAbove - atBelow)
     const middle = pass % 3 === 0 || !(secant > below && secant < above) ? (below + above) / 2 : secant
     const value = excess(middle)
-    if (value <= 0) [below, atBelow] = [middle, value]
+    if (value <= COST_PRECISION) [below, atBelow] = [middle, value]
     else [above, atAbove] = [middle, value]
   }
   return below

@@ -6,7 +6,7 @@
  *     [--agent network|random|uniform] [--compensation none|mean|least-squares] [--peers FILE] [--cache FILE] [--json]
  *
  * --peers: a file like bench/reference/peers-demo.json; its medians are printed beside ours.
- * --cache: a file that keeps measured log-perplexities between runs.
+ * --cache: a file that keeps what was measured, window by window, between runs.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,7 +16,7 @@ import { loadTokenizer, openModel } from '@espalier/model-graph'
 import { proposePolicies } from '@espalier/policy-agent'
 import { trainPredictor } from '@espalier/predictor'
 import { createPrunableModel, rankModules, selectKeptIndices } from '@espalier/pruning'
-import { planNextSteps } from '@espalier/search'
+import { planNextSteps, trainingEvaluations } from '@espalier/search'
 
 const { values: options } = parseArgs({
   options: {
@@ -69,7 +69,7 @@ async function main() {
     await bench.evaluator.close()
     bench.cache.save()
   }
-  const summary = summarise(runs)
+  const summary = compareRuns(runs)
   if (options.json) console.log(JSON.stringify({ runs, summary }))
   else printSummary(summary)
 }
@@ -128,16 +128,9 @@ async function perform(bench, settings, steps, step, predictor) {
     case 'evaluate':
       return measure(bench, settings, step.payload)
     case 'train': {
-      const evaluations = steps
-        .filter(
-          ({ kind, payload }) => kind === 'evaluate' && payload.split === 'validation' && payload.purpose !== 'final',
-        )
-        .map(({ payload, result }) => ({
-          purpose: payload.purpose,
-          kept: payload.keptUnits,
-          logPerplexity: result.logPerplexity,
-        }))
-      return { predictor: trainPredictor({ model, rankings, evaluations, seed }), seconds: 0 }
+      const evaluations = trainingEvaluations(steps, settings.validationWindows)
+      const trained = trainPredictor({ model, rankings, evaluations, seed })
+      return { ...trained.summary, predictor: trained, seconds: 0 }
     }
     case 'propose': {
       const { count, incumbents } = step.payload
@@ -164,30 +157,30 @@ function prepared(bench, settings) {
   return { splits: Object.fromEntries(splits.map((name) => [name, split(name)])) }
 }
 
+/** A cached measurement serves every smaller number of windows too: windows are measured from the start of the split. */
 async function measure(bench, settings, payload) {
   const { keptUnits, split, windows } = payload
-  const key = [
-    options.model,
-    settings.metric,
-    settings.compensation,
-    settings.calibrationWindows,
-    split,
-    windows,
-    keptUnits,
-  ].join('/')
+  const { windowLength, calibrationWindows, metric, compensation } = settings
+  const key = [options.model, metric, compensation, windowLength, calibrationWindows, split, keptUnits].join('/')
   const known = bench.cache.known.get(key)
-  if (known !== undefined) return { logPerplexity: known, perplexity: Math.exp(known) }
-  const result = await bench.evaluator.measure({
+  if (known && known.length >= windows) return summarise(known.slice(0, windows), windowLength)
+  const { nll } = await bench.evaluator.measure({
     keptIndices: selectKeptIndices(bench.rankings, keptUnits),
     calibration: bench.calibration,
-    compensation: settings.compensation,
-    metric: settings.metric,
+    compensation,
+    metric,
     ids: bench.ids[split],
-    windowLength: settings.windowLength,
+    windowLength,
     windows,
   })
-  bench.cache.known.set(key, result.logPerplexity)
-  return result
+  bench.cache.known.set(key, nll)
+  return summarise(nll, windowLength)
+}
+
+function summarise(nll, windowLength) {
+  const tokens = nll.length * (windowLength - 1)
+  const logPerplexity = nll.reduce((sum, value) => sum + value, 0) / tokens
+  return { nll, tokens, logPerplexity, perplexity: Math.exp(logPerplexity), seconds: 0 }
 }
 
 const median = (values) => {
@@ -196,7 +189,7 @@ const median = (values) => {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
-function summarise(runs) {
+function compareRuns(runs) {
   const peers = options.peers ? JSON.parse(readFileSync(options.peers, 'utf8')).peers : {}
   return options.targets.split(',').map((target, index) => {
     const found = runs.map(({ result }) => result.targets[index])

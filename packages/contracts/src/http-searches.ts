@@ -48,6 +48,8 @@ export const roundErrorSchema = z.object({
   evaluations: z.int(),
   meanAbsoluteError: z.number(),
   intervalCoverage: z.number(),
+  /** The intervals missed more often than chance explains, so the next round explores more. */
+  drift: z.boolean().default(false),
 })
 
 /** Best measured so far for a target, on the validation windows of the search. */

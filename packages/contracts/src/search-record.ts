@@ -65,6 +65,8 @@ export interface RoundError {
   readonly meanAbsoluteError: number
   /** Share of the measured values inside the predicted 90 % interval. */
   readonly intervalCoverage: number
+  /** The intervals missed more often than chance explains, so the next round explores more. */
+  readonly drift: boolean
 }
 
 export interface SearchProgress {

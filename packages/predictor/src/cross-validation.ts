@@ -2,7 +2,6 @@ import type { RandomGenerator } from '@espalier/pruning'
 import { assignFolds } from './assign-folds.js'
 import { type Curve, createContributions, evaluateCurve, parameterCount } from './curve-model.js'
 import { type CurveFit, type CurvePrior, laplaceVariance, refitCurve, type Samples } from './fit-curve.js'
-import { intervalScaleOf } from './interval-scale.js'
 import { growForest, valueOfTree } from './regression-trees.js'
 import { noiseAt, riseOfLog } from './rise.js'
 
@@ -10,8 +9,8 @@ import { noiseAt, riseOfLog } from './rise.js'
 export interface CrossValidation {
   /** Residual trees that pay; 0 when they do not clearly. */
   readonly trees: number
-  /** Half the width of the 90 % interval in predicted standard deviations. */
-  readonly intervalScale: number
+  /** |held-out error| / predicted deviation of each evaluation held out, in the order given; none where too few. */
+  readonly scores: readonly number[]
 }
 
 const MAX_TREES = 64
@@ -29,7 +28,7 @@ interface HeldOut {
  * Cross-validates over the evaluations `heldOut` (indices; never probes, which define the model).
  *
  * The number of trees is the one with the least held-out loss, if that beats no trees by more than its standard error.
- * The interval is cross-conformal (Vovk 2015): a 90 % quantile of |held-out error| / predicted deviation.
+ * The scores make the interval cross-conformal (Vovk 2015) while none was predicted before it was measured.
  */
 export function crossValidate(
   curve: Curve,
@@ -43,7 +42,7 @@ export function crossValidate(
   const results = folds.flatMap((fold, index) => holdOut(curve, prior, samples, fold, fit, randomOf('fold', index)))
   const choice = chooseTrees(results)
   const scores = results.map(({ errors, deviation }) => Math.abs(errors[choice] ?? 0) / deviation)
-  return { trees: choice * TREE_STEP, intervalScale: intervalScaleOf(scores) }
+  return { trees: choice * TREE_STEP, scores }
 }
 
 function holdOut(

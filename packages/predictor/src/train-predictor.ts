@@ -1,4 +1,5 @@
 import { createRandomGenerator, type PrunableModel, type UnitRanking } from '@espalier/pruning'
+import { calibrateInterval } from './calibrate-interval.js'
 import { createPredictor, type Predictor } from './create-predictor.js'
 import { crossValidate, curveResiduals } from './cross-validation.js'
 import type { Curve } from './curve-model.js'
@@ -31,7 +32,12 @@ export interface TrainPredictorOptions {
  */
 export function trainPredictor({ model, rankings, evaluations, seed }: TrainPredictorOptions): Predictor {
   const scale = createModuleScale(model, rankings)
-  const { evaluations: distinct, denseLogPerplexity: dense, free } = createTrainingSet(scale.units, evaluations)
+  const {
+    evaluations: distinct,
+    denseLogPerplexity: dense,
+    free,
+    honestScores,
+  } = createTrainingSet(scale.units, evaluations)
   const observations = distinct.map(
     ({ kept, purpose, logPerplexity }): Observation => ({
       kept,
@@ -45,7 +51,7 @@ export function trainPredictor({ model, rankings, evaluations, seed }: TrainPred
   const samples = createSamples(observations)
   const fit = fitCurve(curve, prior, samples)
   const randomOf = (...path: (string | number)[]) => createRandomGenerator(seed, 'predictor', ...path)
-  const { trees, intervalScale } = crossValidate(curve, prior, samples, free, fit, randomOf)
+  const { trees, scores } = crossValidate(curve, prior, samples, free, fit, randomOf)
   return createPredictor({
     scale,
     probes,
@@ -54,7 +60,7 @@ export function trainPredictor({ model, rankings, evaluations, seed }: TrainPred
     noise: fit.noise,
     covarianceRoot: Float32Array.from(fit.covarianceRoot),
     forest: growForest(samples.kept, curveResiduals(curve, fit, samples), trees, randomOf('trees')),
-    intervalScale,
+    intervalScale: calibrateInterval(scores.map((heldOut, k) => ({ heldOut, honest: honestScores[free[k] ?? -1] }))),
     evaluations: distinct.length,
   })
 }

@@ -1,4 +1,5 @@
 import { EspalierError, type EvaluationPurpose, type KeptUnits } from '@espalier/contracts'
+import type { HonestScore } from './calibrate-interval.js'
 import { checkKept } from './module-coordinates.js'
 import { logOfRise } from './rise.js'
 
@@ -7,6 +8,16 @@ export interface TrainingEvaluation {
   readonly purpose: EvaluationPurpose
   readonly kept: KeptUnits
   readonly logPerplexity: number
+  /** What a predictor that had not seen it said, if one was asked: the honest scores that calibrate the interval. */
+  readonly predicted?: EarlierPrediction | undefined
+}
+
+/** A prediction with its 90 % interval, and half the width of that interval in predicted standard deviations. */
+export interface EarlierPrediction {
+  readonly logPerplexity: number
+  readonly low: number
+  readonly high: number
+  readonly intervalScale: number
 }
 
 /** What every kind of predictor learns from. */
@@ -18,6 +29,8 @@ export interface TrainingSet {
   readonly logRises: Float64Array
   /** Indices of those that are neither the dense model nor probes: policies like those that will be asked about. */
   readonly free: readonly number[]
+  /** Of each that was predicted before it was measured; undefined: it was not. */
+  readonly honestScores: readonly (HonestScore | undefined)[]
 }
 
 /**
@@ -35,7 +48,18 @@ export function createTrainingSet(units: readonly number[], given: readonly Trai
     denseLogPerplexity,
     logRises: Float64Array.from(evaluations, ({ logPerplexity }) => logOfRise(logPerplexity - denseLogPerplexity)),
     free: [...evaluations.keys()].filter((i) => !['dense', 'probe'].includes(evaluations[i]?.purpose ?? '')),
+    honestScores: evaluations.map((evaluation) => honestScoreOf(evaluation, denseLogPerplexity)),
   }
+}
+
+function honestScoreOf({ logPerplexity, predicted }: TrainingEvaluation, dense: number): HonestScore | undefined {
+  if (!predicted) return undefined
+  const [measured, mean, low, high] = [logPerplexity, predicted.logPerplexity, predicted.low, predicted.high].map(
+    (value) => logOfRise(value - dense),
+  ) as [number, number, number, number]
+  const deviation = (high - low) / (2 * predicted.intervalScale)
+  const { intervalScale } = predicted
+  return deviation > 0 ? { score: Math.abs(measured - mean) / deviation, intervalScale } : undefined
 }
 
 /** One evaluation a policy: repeats are averaged, so that no policy is both learnt from and held out. */

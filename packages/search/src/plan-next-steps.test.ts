@@ -133,6 +133,36 @@ describe('a search', () => {
   })
 })
 
+describe('drift', () => {
+  const search = (scale: number) =>
+    simulateSearch({
+      shape: shapeOf(8, 3, 512),
+      settings: settingsOf({}),
+      order: createRandomGenerator(4),
+      halfWidth: (kept) => scale * (1 + ((kept[1] ?? 0) % 10)),
+    })
+  const widthsOfRound = (steps: readonly StepRecord[], round: number) =>
+    steps.flatMap((step) =>
+      step.kind === 'evaluate' && step.round === round && step.payload.predicted
+        ? [step.payload.predicted.high - step.payload.predicted.low]
+        : [],
+    )
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+
+  it('is reported for rounds whose intervals miss, and no others', () => {
+    expect(search(0.1).plan.result?.rounds.map(({ drift }) => drift)).not.toContain(true)
+    const { plan } = search(1e-4)
+    expect(plan.result?.rounds.map(({ drift }) => drift)).not.toContain(false)
+    expect(plan.progress.predictorError?.drift).toBe(true)
+  })
+
+  it('makes the next round ask about policies of which less is known', () => {
+    const missed = search(1e-4).steps
+    const [first, second] = [1, 2].map((round) => mean(widthsOfRound(missed, round))) as [number, number]
+    expect(second).toBeGreaterThan(1.15 * first)
+  })
+})
+
 describe('failures', () => {
   const shape = shapeOf(4, 2, 64)
   const run = (fails: (step: StepRecord) => boolean) =>

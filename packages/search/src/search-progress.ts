@@ -1,7 +1,8 @@
-import type { RoundError, SearchPlan, SearchProgress } from '@espalier/contracts'
+import type { SearchPlan, SearchProgress } from '@espalier/contracts'
 import { uniformPolicy } from '@espalier/pruning'
 import { densePolicy, finalWindows } from './final-steps.js'
 import { planBudget } from './plan-budget.js'
+import { roundErrors } from './round-errors.js'
 import { hasLongerFinal } from './search-phases.js'
 import type { SearchView } from './search-view.js'
 
@@ -33,28 +34,6 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
 /** Real evaluations on the validation split, the final ones included. */
 export function countEvaluations(view: SearchView): number {
   return view.measurements.filter(({ payload }) => payload.split === 'validation').length
-}
-
-/** Error of the predictor on the policies of each round, which it had not seen when it predicted them. */
-export function roundErrors(view: SearchView): RoundError[] {
-  const rounds = new Map<number, { errors: number[]; inside: number }>()
-  for (const step of view.steps) {
-    if (step.kind !== 'evaluate' || !step.result || !step.payload.predicted) continue
-    const { logPerplexity, low, high } = step.payload.predicted
-    const measured = step.result.logPerplexity
-    const round = rounds.get(step.round) ?? { errors: [], inside: 0 }
-    round.errors.push(Math.abs(measured - logPerplexity))
-    if (measured >= low && measured <= high) round.inside++
-    rounds.set(step.round, round)
-  }
-  return [...rounds]
-    .sort(([a], [b]) => a - b)
-    .map(([round, { errors, inside }]) => ({
-      round,
-      evaluations: errors.length,
-      meanAbsoluteError: errors.reduce((sum, error) => sum + error, 0) / errors.length,
-      intervalCoverage: inside / errors.length,
-    }))
 }
 
 function currentRound(view: SearchView): number {

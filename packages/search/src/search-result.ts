@@ -1,7 +1,8 @@
 import type { PrepareResult, SearchResult, SearchTargetResult } from '@espalier/contracts'
 import { uniformPolicy } from '@espalier/pruning'
 import { densePolicy, finalOf, testOf, winnerOf } from './final-steps.js'
-import { countEvaluations, roundErrors } from './search-progress.js'
+import { roundErrors } from './round-errors.js'
+import { countEvaluations } from './search-progress.js'
 import type { SearchView } from './search-view.js'
 
 /** What the search found so far; null before anything was measured. */

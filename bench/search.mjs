@@ -3,7 +3,7 @@
  * evaluations. The state machine, agent, predictor and evaluator are the ones that the service runs.
  *
  *   npm run bench -- search --model models/demo --seeds 1,2,3,4,5 --budget 99 [--targets 0.2,0.35,0.5]
- *     [--agent network|random|uniform] [--compensation none|mean|least-squares] [--peers FILE] [--cache FILE] [--json]
+ *     [--agent network|random|uniform] [--fidelity auto|full] [--texts DIR] [--compensation none|mean|least-squares] [--peers FILE] [--cache FILE] [--json]
  *
  * --peers: a file like bench/reference/peers-demo.json; its medians are printed beside ours.
  * --cache: a file that keeps what was measured, window by window, between runs.
@@ -21,10 +21,12 @@ import { planNextSteps, trainingEvaluations } from '@espalier/search'
 const { values: options } = parseArgs({
   options: {
     model: { type: 'string', default: 'models/demo' },
+    texts: { type: 'string' },
     seeds: { type: 'string', default: '1,2,3,4,5' },
     budget: { type: 'string', default: '99' },
     targets: { type: 'string', default: '0.2,0.35,0.5' },
     agent: { type: 'string', default: 'network' },
+    fidelity: { type: 'string', default: 'auto' },
     window: { type: 'string', default: '256' },
     'calibration-windows': { type: 'string', default: '16' },
     'validation-windows': { type: 'string', default: '16' },
@@ -42,6 +44,7 @@ const settingsFor = (seed) => ({
   budget: Number(options.budget),
   seed,
   agent: options.agent,
+  fidelity: options.fidelity,
   metric: options.metric,
   compensation: options.compensation,
   windowLength: Number(options.window),
@@ -50,7 +53,7 @@ const settingsFor = (seed) => ({
   finalWindows: options['final-windows'] ? Number(options['final-windows']) : null,
   finalists: 3,
   minimumImprovement: 0,
-  texts: Object.fromEntries(splits.map((split) => [split, join(options.model, 'texts', `${split}.txt`)])),
+  texts: Object.fromEntries(splits.map((split) => [split, join(options.texts ?? join(options.model, 'texts'), `${split}.txt`)])),
   exports: [],
 })
 

@@ -73,7 +73,7 @@ export interface SearchProgress {
   readonly state: Exclude<SearchState, 'PAUSED' | 'CANCELLED'>
   readonly round: number
   readonly rounds: number
-  /** Real evaluations on the validation split. */
+  /** Real evaluations on the validation split, in full ones. */
   readonly evaluationsDone: number
   readonly evaluationsBudget: number
   /** Share of the expected work that is done, 0 to 1. */
@@ -103,7 +103,12 @@ export interface SearchTargetResult {
 
 export interface SearchResult {
   readonly dense: { readonly validationPerplexity: number | null; readonly testPerplexity: number | null }
-  readonly evaluations: { readonly total: number }
+  readonly evaluations: {
+    /** In full evaluations, as the budget counts them. */
+    readonly total: number
+    /** How many were made on so many windows of the validation split, fewest windows first. */
+    readonly byWindows: readonly { readonly windows: number; readonly evaluations: number }[]
+  }
   readonly rounds: readonly RoundError[]
   readonly targets: readonly SearchTargetResult[]
 }

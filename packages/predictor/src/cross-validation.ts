@@ -1,7 +1,7 @@
 import type { RandomGenerator } from '@espalier/pruning'
 import { assignFolds } from './assign-folds.js'
 import { type Curve, createContributions, evaluateCurve, parameterCount } from './curve-model.js'
-import { type CurveFit, type CurvePrior, laplaceVariance, refitCurve, type Samples } from './fit-curve.js'
+import { type CurveFit, type CurvePrior, laplaceVariance, refitCurve, type Samples, sigmasOf } from './fit-curve.js'
 import { growForest, valueOfTree } from './regression-trees.js'
 import { noiseAt, riseOfLog } from './rise.js'
 
@@ -69,7 +69,7 @@ function holdOut(
       error -= valueOfTree(forest, tree, kept)
       if ((tree + 1) % TREE_STEP === 0) errors.push(error)
     }
-    return { errors, deviation }
+    return { errors, deviation: Math.hypot(deviation, samples.deviations[i] ?? 0) }
   })
 }
 
@@ -78,15 +78,18 @@ function selectSamples(samples: Samples, indices: readonly number[]): Samples {
     kept: indices.map((i) => samples.kept[i] ?? []),
     rises: Float64Array.from(indices, (i) => samples.rises[i] ?? 0),
     logRises: Float64Array.from(indices, (i) => samples.logRises[i] ?? 0),
+    deviations: Float64Array.from(indices, (i) => samples.deviations[i] ?? 0),
   }
 }
 
-/** What the curve leaves unexplained of t. */
+/** What the curve leaves unexplained of t; of samples on fewer windows the share that is not their noise. */
 export function curveResiduals(curve: Curve, fit: CurveFit, samples: Samples): Float64Array {
   const scratch = createContributions(curve.scale.units.length)
-  return samples.logRises.map(
-    (logRise, i) => logRise - evaluateCurve(curve, fit.parameters, samples.kept[i] ?? [], scratch),
-  )
+  const sigmas = sigmasOf(samples, fit.noise)
+  return samples.logRises.map((logRise, i) => {
+    const reliability = 1 - ((samples.deviations[i] ?? 0) / (sigmas[i] ?? 1)) ** 2
+    return reliability * (logRise - evaluateCurve(curve, fit.parameters, samples.kept[i] ?? [], scratch))
+  })
 }
 
 function predictCurve(curve: Curve, fit: CurveFit, kept: readonly number[]) {

@@ -1,13 +1,15 @@
 import { EspalierError, type EvaluationPurpose, type KeptUnits } from '@espalier/contracts'
 import type { HonestScore } from './calibrate-interval.js'
 import { checkKept } from './module-coordinates.js'
-import { logOfRise } from './rise.js'
+import { deviationOfLog, logOfRise } from './rise.js'
 
 /** A real measurement the predictor may learn from. */
 export interface TrainingEvaluation {
   readonly purpose: EvaluationPurpose
   readonly kept: KeptUnits
   readonly logPerplexity: number
+  /** Standard deviation of `logPerplexity` where it comes from fewer windows than the others; 0 if left out. */
+  readonly deviation?: number | undefined
   /** What a predictor that had not seen it said, if one was asked: the honest scores that calibrate the interval. */
   readonly predicted?: EarlierPrediction | undefined
 }
@@ -27,6 +29,8 @@ export interface TrainingSet {
   readonly denseLogPerplexity: number
   /** t = log(rise over dense + 0.01) of each. */
   readonly logRises: Float64Array
+  /** Standard deviation of each t from having been measured on fewer windows. */
+  readonly deviations: Float64Array
   /** Indices of those that are neither the dense model nor probes: policies like those that will be asked about. */
   readonly free: readonly number[]
   /** Of each that was predicted before it was measured; undefined: it was not. */
@@ -47,6 +51,9 @@ export function createTrainingSet(units: readonly number[], given: readonly Trai
     evaluations,
     denseLogPerplexity,
     logRises: Float64Array.from(evaluations, ({ logPerplexity }) => logOfRise(logPerplexity - denseLogPerplexity)),
+    deviations: Float64Array.from(evaluations, ({ logPerplexity, deviation = 0 }) =>
+      deviationOfLog(deviation, logPerplexity - denseLogPerplexity),
+    ),
     free: [...evaluations.keys()].filter((i) => !['dense', 'probe'].includes(evaluations[i]?.purpose ?? '')),
     honestScores: evaluations.map((evaluation) => honestScoreOf(evaluation, denseLogPerplexity)),
   }
@@ -62,7 +69,7 @@ function honestScoreOf({ logPerplexity, predicted }: TrainingEvaluation, dense: 
   return deviation > 0 ? { score: Math.abs(measured - mean) / deviation, intervalScale } : undefined
 }
 
-/** One evaluation a policy: repeats are averaged, so that no policy is both learnt from and held out. */
+/** One evaluation a policy: the most exact repeats are averaged, so that no policy is both learnt from and held out. */
 function mergeRepeats(units: readonly number[], evaluations: readonly TrainingEvaluation[]): TrainingEvaluation[] {
   const byPolicy = new Map<string, TrainingEvaluation[]>()
   for (const evaluation of evaluations) {
@@ -76,10 +83,12 @@ function mergeRepeats(units: readonly number[], evaluations: readonly TrainingEv
     byPolicy.set(key, [...(byPolicy.get(key) ?? []), evaluation])
   }
   return [...byPolicy.values()].flatMap((repeats) => {
-    const first = repeats[0]
-    const total = repeats.reduce((sum, { logPerplexity }) => sum + logPerplexity, 0)
+    const deviation = Math.min(...repeats.map((repeat) => repeat.deviation ?? 0))
+    const exact = repeats.filter((repeat) => (repeat.deviation ?? 0) === deviation)
+    const first = exact[0]
+    const total = exact.reduce((sum, { logPerplexity }) => sum + logPerplexity, 0)
     const purpose = repeats.find((repeat) => repeat.purpose === 'probe')?.purpose ?? first?.purpose
-    return first && purpose ? [{ ...first, purpose, logPerplexity: total / repeats.length }] : []
+    return first && purpose ? [{ ...first, purpose, logPerplexity: total / exact.length }] : []
   })
 }
 

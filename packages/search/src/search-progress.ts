@@ -1,8 +1,9 @@
-import type { SearchPlan, SearchProgress } from '@espalier/contracts'
+import type { SearchPlan, SearchProgress, SearchResult } from '@espalier/contracts'
 import { uniformPolicy } from '@espalier/pruning'
 import { densePolicy, finalWindows } from './final-steps.js'
 import { planBudget } from './plan-budget.js'
 import { roundErrors } from './round-errors.js'
+import { costOf } from './rungs.js'
 import { hasLongerFinal } from './search-phases.js'
 import type { SearchView } from './search-view.js'
 
@@ -18,7 +19,7 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
     state,
     round: Math.min(currentRound(view), budget.perRound.length),
     rounds: budget.perRound.length,
-    evaluationsDone: countEvaluations(view),
+    evaluationsDone: countEvaluations(view).total,
     evaluationsBudget: settings.budget,
     fraction: state === 'SUCCEEDED' ? 1 : fractionDone(view),
     densePerplexity: measured(densePolicy(view)),
@@ -31,9 +32,17 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
   }
 }
 
-/** Real evaluations on the validation split, the final ones included. */
-export function countEvaluations(view: SearchView): number {
-  return view.measurements.filter(({ payload }) => payload.split === 'validation').length
+/** Real evaluations on the validation split, the final ones included, in full ones and by their windows. */
+export function countEvaluations(view: SearchView): SearchResult['evaluations'] {
+  const counts = new Map<number, number>()
+  let total = 0
+  for (const { payload } of view.measurements) {
+    if (payload.split !== 'validation') continue
+    counts.set(payload.windows, (counts.get(payload.windows) ?? 0) + 1)
+    total += costOf(payload, view.settings)
+  }
+  const byWindows = [...counts].sort(([a], [b]) => a - b).map(([windows, evaluations]) => ({ windows, evaluations }))
+  return { total: Number(total.toFixed(6)), byWindows }
 }
 
 function currentRound(view: SearchView): number {

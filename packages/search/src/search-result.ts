@@ -15,7 +15,7 @@ export function resultOf(view: SearchView): SearchResult | null {
       validationPerplexity: validationOf(view, dense),
       testPerplexity: testOf(view, prepared, dense)?.result.perplexity ?? null,
     },
-    evaluations: { total: countEvaluations(view) },
+    evaluations: countEvaluations(view),
     rounds: roundErrors(view),
     targets: view.settings.targets.flatMap((_, targetIndex) => targetResult(view, prepared, targetIndex) ?? []),
   }

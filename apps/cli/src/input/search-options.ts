@@ -6,6 +6,8 @@ import {
   type CreateSearchBody,
   compensations,
   EspalierError,
+  type Fidelity,
+  fidelities,
   type ImportanceMetric,
   importanceMetrics,
   type PredictorKind,
@@ -34,6 +36,7 @@ export interface SearchOptions {
   readonly compensation: Compensation
   readonly agent: AgentKind
   readonly predictor: PredictorKind
+  readonly fidelity: Fidelity
   readonly name?: string
 }
 
@@ -77,6 +80,11 @@ export function addSearchOptions(command: Command): Command {
         .choices(predictorKinds)
         .default(defaults.predictor),
     )
+    .addOption(
+      new Option('--fidelity <kind>', 'auto: probes on 1/4 or 1/16 of the windows where that saves; full: none')
+        .choices(fidelities)
+        .default(defaults.fidelity),
+    )
     .option('--name <text>', 'name of the search in lists')
 }
 
@@ -98,6 +106,7 @@ export async function createSearchBody(
     seed: options.seed,
     agent: options.agent,
     predictor: options.predictor,
+    fidelity: options.fidelity,
     metric: options.metric,
     compensation: options.compensation,
     windowLength: options.window,

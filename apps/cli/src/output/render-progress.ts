@@ -59,7 +59,7 @@ export function renderProgressLine(search: SearchDetailResource): string {
 type Progress = NonNullable<SearchDetailResource['progress']>
 
 function evaluationsOf({ evaluationsDone, evaluationsBudget }: Progress): string {
-  return `${evaluationsDone} of ${evaluationsBudget} evaluations`
+  return `${Number(evaluationsDone.toFixed(2))} of ${evaluationsBudget} evaluations`
 }
 
 function renderPredictorError({ predictorError }: Progress): string {

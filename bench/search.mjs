@@ -53,7 +53,9 @@ const settingsFor = (seed) => ({
   finalWindows: options['final-windows'] ? Number(options['final-windows']) : null,
   finalists: 3,
   minimumImprovement: 0,
-  texts: Object.fromEntries(splits.map((split) => [split, join(options.texts ?? join(options.model, 'texts'), `${split}.txt`)])),
+  texts: Object.fromEntries(
+    splits.map((split) => [split, join(options.texts ?? join(options.model, 'texts'), `${split}.txt`)]),
+  ),
   exports: [],
 })
 
@@ -73,8 +75,14 @@ async function main() {
     bench.cache.save()
   }
   const summary = compareRuns(runs)
-  if (options.json) console.log(JSON.stringify({ runs, summary }))
-  else printSummary(summary)
+  const coverage = coverageByRound(runs)
+  if (options.json) {
+    console.log(JSON.stringify({ runs, summary, coverage }))
+    return
+  }
+  printTable(summary)
+  console.log("the predictor's error on policies that it had not seen, and how many lay in its 90 % interval:")
+  printTable(coverage)
 }
 
 /** Opens the model, tokenises its texts and calibrates: what all seeds share. */
@@ -209,6 +217,26 @@ function compareRuns(runs) {
   })
 }
 
+/** The predictor's errors on policies that it had not learnt from, over all seeds; the last row is of the later rounds. */
+function coverageByRound(runs) {
+  const errors = runs.flatMap(({ result }) => result.rounds)
+  const rounds = [...new Set(errors.map(({ round }) => round))].sort((a, b) => a - b)
+  const rowOf = (name, chosen) => {
+    const evaluations = chosen.reduce((sum, error) => sum + error.evaluations, 0)
+    const mean = (field) => chosen.reduce((sum, e) => sum + e[field] * e.evaluations, 0) / evaluations
+    const drift = chosen.filter((error) => error.drift).length
+    return { round: name, evaluations, error: mean('meanAbsoluteError'), coverage: mean('intervalCoverage'), drift }
+  }
+  const rows = rounds.map((round) =>
+    rowOf(
+      String(round),
+      errors.filter((error) => error.round === round),
+    ),
+  )
+  const later = errors.filter(({ round }) => round > 1)
+  return later.length > 0 ? [...rows, rowOf('2 and later', later)] : rows
+}
+
 function printRun({ seed, result, time }) {
   const found = result.targets.map(
     ({ sparsityTarget, validationPerplexity, testPerplexity }) =>
@@ -222,9 +250,9 @@ function printRun({ seed, result, time }) {
   console.log(`  predictor's error (coverage) by round: ${errors.join(' ')}`)
 }
 
-function printSummary(summary) {
+function printTable(rows) {
   const round = (value) => (typeof value === 'number' ? Number(value.toFixed(3)) : value)
-  console.table(summary.map((row) => Object.fromEntries(Object.entries(row).map(([k, v]) => [k, round(v)]))))
+  console.table(rows.map((row) => Object.fromEntries(Object.entries(row).map(([k, v]) => [k, round(v)]))))
 }
 
 await main()

@@ -15,7 +15,7 @@ export interface TrainingEvaluation {
 }
 
 /** A prediction with its 90 % interval, and half the width of that interval in predicted standard deviations. */
-export interface EarlierPrediction {
+interface EarlierPrediction {
   readonly logPerplexity: number
   readonly low: number
   readonly high: number

@@ -49,8 +49,8 @@ export const roundErrorSchema = z.object({
   evaluations: z.int(),
   meanAbsoluteError: z.number(),
   intervalCoverage: z.number(),
-  /** The intervals missed more often than chance explains, so the next round explores more. */
-  drift: z.boolean().default(false),
+  /** The intervals missed more often than chance explains, so the next round explores more; older rounds do not say. */
+  drift: z.boolean().optional(),
 })
 
 /** Best measured so far for a target, on the validation windows of the search. */

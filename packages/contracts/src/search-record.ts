@@ -106,8 +106,8 @@ export interface SearchResult {
   readonly evaluations: {
     /** In full evaluations, as the budget counts them. */
     readonly total: number
-    /** How many were made on so many windows of the validation split, fewest windows first. */
-    readonly byWindows: readonly { readonly windows: number; readonly evaluations: number }[]
+    /** How many were made on so many windows of the validation split, fewest first; older results have none. */
+    readonly byWindows?: readonly { readonly windows: number; readonly evaluations: number }[]
   }
   readonly rounds: readonly RoundError[]
   readonly targets: readonly SearchTargetResult[]

@@ -81,7 +81,7 @@ describe('a search', () => {
         expect(cost).toBeLessThanOrEqual(full.budget + 1e-9)
         expect(plan.result?.evaluations.total).toBeCloseTo(cost, 6)
         expect(onValidation.every((e) => e.purpose === 'probe' || e.windows >= full.validationWindows)).toBe(true)
-        const counted = plan.result?.evaluations.byWindows.reduce((sum, { evaluations }) => sum + evaluations, 0)
+        const counted = plan.result?.evaluations.byWindows?.reduce((sum, { evaluations }) => sum + evaluations, 0)
         expect(counted).toBe(onValidation.length)
         const keys = evaluated(steps).map((e) => `${e.split}/${e.windows}/${e.keptUnits}`)
         expect(new Set(keys).size).toBe(keys.length)

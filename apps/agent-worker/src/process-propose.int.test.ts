@@ -87,7 +87,11 @@ describe('processPropose', () => {
   it('keeps the constraints of the search', async () => {
     const constraints = { channelMultiple: 4, freezeLayers: [0] }
     const rules = createPolicyRules(shape, { targets, constraints })
-    const { result } = await processPropose({ store, proposer }, leaseOf({ agent: 'network', constraints }), running)
+    const { result } = await processPropose(
+      { store, proposer, artifacts },
+      leaseOf({ agent: 'network', constraints }),
+      running,
+    )
     result.targets.forEach(({ policies }, index) => {
       expect(policies.length).toBeGreaterThan(0)
       for (const { keptUnits } of policies) expect(rules.targets[index]?.allowed?.has(keptUnits)).toBe(true)

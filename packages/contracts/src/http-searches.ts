@@ -4,7 +4,7 @@ import { recordedErrorSchema } from './http-problem.js'
 import { policyFileSchema } from './policy.js'
 import { resourceLimitSchema } from './policy-constraints.js'
 import { searchStates } from './search-record.js'
-import { predictorKinds, searchDefaults, searchSettingsSchema } from './search-settings.js'
+import { fidelities, predictorKinds, searchDefaults, searchSettingsSchema } from './search-settings.js'
 import { stepKinds } from './steps.js'
 
 const fields = searchSettingsSchema.shape
@@ -23,6 +23,7 @@ export const createSearchBodySchema = z
     seed: fields.seed.default(searchDefaults.seed),
     agent: fields.agent.default(searchDefaults.agent),
     predictor: z.enum(predictorKinds).default(searchDefaults.predictor),
+    fidelity: z.enum(fidelities).default(searchDefaults.fidelity),
     metric: fields.metric.default(searchDefaults.metric),
     compensation: fields.compensation.default(searchDefaults.compensation),
     windowLength: fields.windowLength.default(searchDefaults.windowLength),
@@ -50,6 +51,8 @@ export const roundErrorSchema = z.object({
   evaluations: z.int(),
   meanAbsoluteError: z.number(),
   intervalCoverage: z.number(),
+  /** The intervals missed more often than chance explains, so the next round explores more; older rounds do not say. */
+  drift: z.boolean().optional(),
 })
 
 /** Best measured so far for a target, on the validation windows of the search. */
@@ -67,7 +70,8 @@ export const searchProgressSchema = z
     state: z.enum(searchStates),
     round: z.int(),
     rounds: z.int(),
-    evaluationsDone: z.int(),
+    /** In full evaluations; one on fewer windows counts as its share of them. */
+    evaluationsDone: z.number(),
     evaluationsBudget: z.int(),
     fraction: z.number(),
     densePerplexity: z.number().nullable(),
@@ -102,7 +106,12 @@ export const searchTargetResultSchema = z.object({
 export const searchResultSchema = z
   .object({
     dense: z.object({ validationPerplexity: z.number().nullable(), testPerplexity: z.number().nullable() }),
-    evaluations: z.object({ total: z.int() }),
+    evaluations: z.object({
+      /** In full evaluations, as the budget counts them. */
+      total: z.number(),
+      /** How many were made on so many windows of the validation split; results of older searches have none. */
+      byWindows: z.array(z.object({ windows: z.int(), evaluations: z.int() })).optional(),
+    }),
     rounds: z.array(roundErrorSchema),
     targets: z.array(searchTargetResultSchema),
   })

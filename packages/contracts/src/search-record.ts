@@ -69,13 +69,15 @@ export interface RoundError {
   readonly meanAbsoluteError: number
   /** Share of the measured values inside the predicted 90 % interval. */
   readonly intervalCoverage: number
+  /** The intervals missed more often than chance explains, so the next round explores more. */
+  readonly drift: boolean
 }
 
 export interface SearchProgress {
   readonly state: Exclude<SearchState, 'PAUSED' | 'CANCELLED'>
   readonly round: number
   readonly rounds: number
-  /** Real evaluations on the validation split. */
+  /** Real evaluations on the validation split, in full ones. */
   readonly evaluationsDone: number
   readonly evaluationsBudget: number
   /** Share of the expected work that is done, 0 to 1. */
@@ -106,7 +108,12 @@ export interface SearchTargetResult {
 
 export interface SearchResult {
   readonly dense: { readonly validationPerplexity: number | null; readonly testPerplexity: number | null }
-  readonly evaluations: { readonly total: number }
+  readonly evaluations: {
+    /** In full evaluations, as the budget counts them. */
+    readonly total: number
+    /** How many were made on so many windows of the validation split, fewest first; older results have none. */
+    readonly byWindows?: readonly { readonly windows: number; readonly evaluations: number }[]
+  }
   readonly rounds: readonly RoundError[]
   readonly targets: readonly SearchTargetResult[]
 }

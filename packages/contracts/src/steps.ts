@@ -75,6 +75,8 @@ export const trainResultSchema = z.object({
   residualTrees: z.int(),
   /** Residual standard deviation of log-perplexity rise, after the fit. */
   noise: z.number(),
+  /** Half the width of the round's 90 % intervals in predicted standard deviations; rounds of older searches have none. */
+  intervalScale: z.number().optional(),
   seconds: z.number(),
 })
 

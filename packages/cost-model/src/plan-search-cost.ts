@@ -133,7 +133,7 @@ function planStages(shape: ModelShape, search: PlannedSearch): { name: PlannedSt
     { name: 'calibration', parts: [denseAt(1, calibrationWindows)] },
     { name: 'dense', parts: [denseAt(1, validationWindows)] },
     { name: 'uniform', parts: atTargets(1, validationWindows) },
-    { name: 'probes', parts: [denseAt(budget.probes, validationWindows)] },
+    { name: 'probes', parts: [denseAt(budget.probes, budget.probeWindows)] },
     { name: 'random', parts: atTargets(budget.randoms / targets.length, validationWindows) },
     { name: 'rounds', parts: atTargets(perTarget, validationWindows) },
     { name: 'final', parts: atTargets(budget.finalists, finalWindows) },

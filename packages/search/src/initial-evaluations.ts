@@ -16,7 +16,9 @@ export function initialEvaluations(view: SearchView, budget: BudgetPlan): NewSte
   view.rules.targets.forEach((target, index) => {
     payloads.add('uniform', index, target.uniform())
   })
-  for (const kept of probePolicies(model, budget.probeLayers, view.rules.allowed)) payloads.add('probe', null, kept)
+  for (const kept of probePolicies(model, budget.probeLayers, view.rules.allowed)) {
+    payloads.add('probe', null, kept, null, budget.probeWindows)
+  }
   for (let index = 0; index < budget.randoms; index++) {
     const targetIndex = index % settings.targets.length
     addRandomPolicy(payloads, view, targetIndex, index)
@@ -24,7 +26,7 @@ export function initialEvaluations(view: SearchView, budget: BudgetPlan): NewSte
   return payloads.steps(0)
 }
 
-/** A list of evaluations on the windows of the search in which no policy stands twice. */
+/** A list of evaluations, on the windows of the search unless said otherwise, in which no policy stands twice. */
 export class EvaluationList {
   readonly #view: SearchView
   readonly #payloads = new Map<string, EvaluatePayload>()
@@ -39,6 +41,7 @@ export class EvaluationList {
     targetIndex: number | null,
     kept: KeptUnits,
     predicted: EvaluatePayload['predicted'] = null,
+    windows = this.#view.settings.validationWindows,
   ): boolean {
     const key = policyKey(kept)
     if (this.#payloads.has(key)) return false
@@ -48,7 +51,7 @@ export class EvaluationList {
       keptUnits: [...kept],
       sparsity: sparsityOf(this.#view.model, kept),
       split: 'validation',
-      windows: this.#view.settings.validationWindows,
+      windows,
       predicted,
     })
     return true

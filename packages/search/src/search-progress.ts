@@ -1,6 +1,8 @@
-import type { RoundError, SearchPlan, SearchProgress } from '@espalier/contracts'
+import type { SearchPlan, SearchProgress, SearchResult } from '@espalier/contracts'
 import { densePolicy, finalWindows } from './final-steps.js'
 import { planBudget } from './plan-budget.js'
+import { roundErrors } from './round-errors.js'
+import { costOf } from './rungs.js'
 import { hasLongerFinal } from './search-phases.js'
 import type { SearchView } from './search-view.js'
 
@@ -18,7 +20,7 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
     state,
     round: Math.min(currentRound(view), budget.perRound.length),
     rounds: budget.perRound.length,
-    evaluationsDone: countEvaluations(view),
+    evaluationsDone: countEvaluations(view).total,
     evaluationsBudget: settings.budget,
     fraction: state === 'SUCCEEDED' ? 1 : fractionDone(view),
     densePerplexity: measured(densePolicy(view)),
@@ -32,31 +34,17 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
   }
 }
 
-/** Real evaluations on the validation split, the final ones included. */
-export function countEvaluations(view: SearchView): number {
-  return view.measurements.filter(({ payload }) => payload.split === 'validation').length
-}
-
-/** Error of the predictor on the policies of each round, which it had not seen when it predicted them. */
-export function roundErrors(view: SearchView): RoundError[] {
-  const rounds = new Map<number, { errors: number[]; inside: number }>()
-  for (const step of view.steps) {
-    if (step.kind !== 'evaluate' || !step.result || !step.payload.predicted) continue
-    const { logPerplexity, low, high } = step.payload.predicted
-    const measured = step.result.logPerplexity
-    const round = rounds.get(step.round) ?? { errors: [], inside: 0 }
-    round.errors.push(Math.abs(measured - logPerplexity))
-    if (measured >= low && measured <= high) round.inside++
-    rounds.set(step.round, round)
+/** Real evaluations on the validation split, the final ones included, in full ones and by their windows. */
+export function countEvaluations(view: SearchView): SearchResult['evaluations'] {
+  const counts = new Map<number, number>()
+  let total = 0
+  for (const { payload } of view.measurements) {
+    if (payload.split !== 'validation') continue
+    counts.set(payload.windows, (counts.get(payload.windows) ?? 0) + 1)
+    total += costOf(payload, view.settings)
   }
-  return [...rounds]
-    .sort(([a], [b]) => a - b)
-    .map(([round, { errors, inside }]) => ({
-      round,
-      evaluations: errors.length,
-      meanAbsoluteError: errors.reduce((sum, error) => sum + error, 0) / errors.length,
-      intervalCoverage: inside / errors.length,
-    }))
+  const byWindows = [...counts].sort(([a], [b]) => a - b).map(([windows, evaluations]) => ({ windows, evaluations }))
+  return { total: Number(total.toFixed(6)), byWindows }
 }
 
 function currentRound(view: SearchView): number {

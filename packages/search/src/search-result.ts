@@ -1,6 +1,7 @@
 import type { PrepareResult, SearchResult, SearchTargetResult } from '@espalier/contracts'
 import { densePolicy, finalOf, testOf, winnerOf } from './final-steps.js'
-import { countEvaluations, roundErrors } from './search-progress.js'
+import { roundErrors } from './round-errors.js'
+import { countEvaluations } from './search-progress.js'
 import type { SearchView } from './search-view.js'
 
 /** What the search found so far; null before anything was measured. */
@@ -13,7 +14,7 @@ export function resultOf(view: SearchView): SearchResult | null {
       validationPerplexity: validationOf(view, dense),
       testPerplexity: testOf(view, prepared, dense)?.result.perplexity ?? null,
     },
-    evaluations: { total: countEvaluations(view) },
+    evaluations: countEvaluations(view),
     rounds: roundErrors(view),
     targets: view.settings.targets.flatMap((_, targetIndex) => targetResult(view, prepared, targetIndex) ?? []),
   }

@@ -28,6 +28,8 @@ export interface SimulationOptions {
   /** Whether a step fails. */
   readonly fails?: (step: StepRecord) => boolean
   readonly splitWindows?: number
+  /** Half the width of the predicted interval of a policy; 0.1 if left out. */
+  readonly halfWidth?: (kept: readonly number[]) => number
 }
 
 export interface Simulation {
@@ -80,7 +82,7 @@ function resultOf(step: StepRecord, steps: readonly StepRecord[], options: Simul
       return { logPerplexity, perplexity: Math.exp(logPerplexity), nll: [1], tokens: 1, seconds: 1 }
     }
     case 'train':
-      return { evaluations: 1, residualTrees: 0, noise: 0.1, seconds: 1 }
+      return { evaluations: 1, residualTrees: 0, noise: 0.1, intervalScale: 1.6, seconds: 1 }
     case 'propose': {
       const random = createRandomGenerator(settings.seed, 'propose', step.round)
       const policies = (target: PolicyTarget) =>
@@ -102,7 +104,8 @@ function resultOf(step: StepRecord, steps: readonly StepRecord[], options: Simul
       const scored = targets.map(({ policies }) => ({
         scores: policies.map(({ keptUnits }) => {
           const logPerplexity = 3 + damageOf(model.modules, keptUnits)
-          return { logPerplexity, low: logPerplexity - 0.1, high: logPerplexity + 0.1 }
+          const reach = options.halfWidth?.(keptUnits) ?? 0.1
+          return { logPerplexity, low: logPerplexity - reach, high: logPerplexity + reach }
         }),
       }))
       return { targets: scored, policies: 1, seconds: 1 }

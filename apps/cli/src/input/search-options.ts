@@ -6,6 +6,8 @@ import {
   type CreateSearchBody,
   compensations,
   EspalierError,
+  type Fidelity,
+  fidelities,
   type ImportanceMetric,
   importanceMetrics,
   type PredictorKind,
@@ -36,6 +38,7 @@ export interface SearchOptions extends ConstraintOptions {
   readonly compensation: Compensation
   readonly agent: AgentKind
   readonly predictor: PredictorKind
+  readonly fidelity: Fidelity
   readonly name?: string
 }
 
@@ -84,6 +87,11 @@ export function addSearchOptions(command: Command): Command {
         .choices(predictorKinds)
         .default(defaults.predictor),
     )
+    .addOption(
+      new Option('--fidelity <kind>', 'auto: probes on 1/4 or 1/16 of the windows where that saves; full: none')
+        .choices(fidelities)
+        .default(defaults.fidelity),
+    )
     .option('--name <text>', 'name of the search in lists')
 }
 
@@ -106,6 +114,7 @@ export async function createSearchBody(
     seed: options.seed,
     agent: options.agent,
     predictor: options.predictor,
+    fidelity: options.fidelity,
     metric: options.metric,
     compensation: options.compensation,
     windowLength: options.window,

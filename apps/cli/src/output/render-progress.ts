@@ -59,13 +59,13 @@ export function renderProgressLine(search: SearchDetailResource): string {
 type Progress = NonNullable<SearchDetailResource['progress']>
 
 function evaluationsOf({ evaluationsDone, evaluationsBudget }: Progress): string {
-  return `${evaluationsDone} of ${evaluationsBudget} evaluations`
+  return `${Number(evaluationsDone.toFixed(2))} of ${evaluationsBudget} evaluations`
 }
 
 function renderPredictorError({ predictorError }: Progress): string {
   if (predictorError === null) return "predictor's error: not known yet"
-  const { meanAbsoluteError, intervalCoverage, evaluations, round } = predictorError
+  const { meanAbsoluteError, intervalCoverage, evaluations, round, drift } = predictorError
   // A mean absolute error of log-perplexity is a relative error of perplexity.
   const error = formatPercent(Math.expm1(meanAbsoluteError), 1)
-  return `predictor's error on unseen policies: ${error} (round ${round}, ${evaluations} measured, ${formatPercent(intervalCoverage)} within its 90 % interval)`
+  return `predictor's error on unseen policies: ${error} (round ${round}, ${evaluations} measured, ${formatPercent(intervalCoverage)} within its 90 % interval${drift ? ', too few: the next round explores' : ''})`
 }

@@ -46,7 +46,7 @@ export function renderResult({ search, artifacts, folderOf }: FinishedSearch, co
     ),
     '',
     ...renderFolders(artifacts, folderOf),
-    `${result.evaluations.total} evaluations on the validation split; search ${search.id}`,
+    `${Number(result.evaluations.total.toFixed(2))} evaluations on the validation split; search ${search.id}`,
   ]
 }
 

@@ -30,7 +30,7 @@ const search: SearchDetailResource = {
     state: 'SEARCHING',
     ...{ round: 2, rounds: 6, evaluationsDone: 57, evaluationsBudget: 99, fraction: 0.5, densePerplexity: 21.23 },
     targets: best,
-    predictorError: { round: 1, evaluations: 9, meanAbsoluteError: 0.02, intervalCoverage: 8 / 9 },
+    predictorError: { round: 1, evaluations: 9, meanAbsoluteError: 0.02, intervalCoverage: 8 / 9, drift: false },
     ...{ elapsedSeconds: 31, etaSeconds: 32 },
   },
   best,

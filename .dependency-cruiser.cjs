@@ -6,10 +6,11 @@ const arrows = {
   contracts: [],
   'tensor-files': ['contracts'],
   'text-data': ['contracts'],
+  tasks: ['contracts'],
   pruning: ['contracts'],
   'model-graph': ['contracts', 'tensor-files', 'pruning'],
   'model-hub': ['contracts'],
-  evaluator: ['contracts', 'tensor-files', 'pruning', 'model-graph'],
+  evaluator: ['contracts', 'tensor-files', 'pruning', 'model-graph', 'cost-model'],
   predictor: ['contracts', 'tensor-files', 'pruning'],
   'tensor-backend': [],
   'predictor-cnn': ['contracts', 'tensor-files', 'pruning', 'predictor', 'tensor-backend'],
@@ -44,6 +45,7 @@ const pure = [
   'search',
   'cost-model',
   'experiments',
+  'tasks',
 ]
 const tests = '\\.(test|test-support)\\.ts$'
 

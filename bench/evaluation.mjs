@@ -1,13 +1,15 @@
 /**
  * How fast policies are measured, against the machine's own fp32 matrix product in the same run.
  *
- *   npm run bench -- evaluation --model DIR [--window 512] [--threads N] [--rounds 7] [--json]
+ *   npm run bench -- evaluation --model DIR [--window 512] [--threads N] [--rounds 7] [--prefix-windows 1] [--json]
  *
  * Peak: ONNX Runtime's MatMul with constant weights, same threads, on the shapes of the model's own products and on
  * a square of 2048; the fastest shape counts. Products, the dense model and a policy that keeps 50 % of all units are
  * timed in turns, and of each the fastest round counts: what else the machine does only adds time.
  * FLOPs counted: those that a policy needs (products of the kept units, attention over earlier positions only,
  * logits of the predicted positions); not norms, softmax, rotation nor conversion of stored weights.
+ *
+ * Last, policies that share their first modules: see evaluation/prefix-reuse.mjs. --prefix-windows 0 leaves it out.
  */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -16,6 +18,7 @@ import { countCpus, createEvaluator } from '@espalier/evaluator'
 import { openModel } from '@espalier/model-graph'
 import { OnnxGraph } from '@espalier/tensor-files'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
+import { measurePrefixReuse } from './evaluation/prefix-reuse.mjs'
 
 const { values: options } = parseArgs({
   options: {
@@ -23,6 +26,7 @@ const { values: options } = parseArgs({
     window: { type: 'string', default: '512' },
     threads: { type: 'string' },
     rounds: { type: 'string', default: '7' },
+    'prefix-windows': { type: 'string', default: '1' },
     json: { type: 'boolean', default: false },
   },
 })
@@ -38,7 +42,8 @@ const windows = Math.max(1, Math.round(2048 / windowLength))
 const tokens = windows * windowLength
 
 const { shape } = await openModel(options.model)
-const contenders = [...(await createProducts()), ...(await createPolicies())]
+const evaluator = await createEvaluator({ modelDirectory: options.model, threads })
+const contenders = [...(await createProducts()), ...createPolicies()]
 for (const { run } of contenders) await run()
 for (let round = 0; round < rounds; round++) {
   for (const contender of contenders) {
@@ -48,6 +53,13 @@ for (let round = 0; round < rounds; round++) {
   }
 }
 for (const { close } of contenders) await close?.()
+const peakResidentBytes = readPeakResidentBytes()
+const prefixWindows = Number(options['prefix-windows'])
+const reuse =
+  prefixWindows === 0
+    ? {}
+    : await measurePrefixReuse({ evaluator, directory: options.model, shape, windowLength, windows: prefixWindows })
+await evaluator.close()
 report()
 
 /** Matrix products [M, K] x [K, N], as many of each as take about as long as one evaluation's tenth. */
@@ -86,12 +98,11 @@ function createProduct(rows, inputs, outputs) {
   return InferenceSession.create(bytes, { intraOpNumThreads: threads, executionMode: 'sequential' })
 }
 
-async function createPolicies() {
-  const evaluator = await createEvaluator({ modelDirectory: options.model, threads })
+function createPolicies() {
   const request = { ids: randomIds(tokens), windowLength, windows, calibration: null }
   const half = halfOfUnits()
   const dense = Array.from({ length: 2 * shape.layers }, (_, module) => range(unitsOf(module)))
-  const contender = (kind, keptIndices, close) => ({
+  const contender = (kind, keptIndices) => ({
     kind,
     name: kind === 'dense' ? 'dense model' : '50 % of units',
     run: () => evaluator.measure({ ...request, keptIndices }),
@@ -101,9 +112,8 @@ async function createPolicies() {
       { windowLength, windows },
     ),
     seconds: [],
-    close,
   })
-  return [contender('dense', null), contender('half', half, () => evaluator.close())]
+  return [contender('dense', null), contender('half', half)]
 }
 
 /** Every second channel; key-value groups rounded down and up in turn where their number is odd. */
@@ -145,10 +155,11 @@ function report() {
     denseTokensPerSecond: dense.tokensPerSecond,
     halfTokensPerSecond: half.tokensPerSecond,
     peakFlopsPerSecond: peak,
-    peakResidentBytes: readPeakResidentBytes(),
+    peakResidentBytes,
     weightBytes: shape.weightBytes,
     windowLength,
     threads,
+    ...reuse,
   }
   if (options.json) return console.log(JSON.stringify(summary))
   for (const { name, flopsPerSecond } of rates) {
@@ -158,6 +169,10 @@ function report() {
   console.log(`dense ${dense.tokensPerSecond.toFixed(0)}, half ${half.tokensPerSecond.toFixed(0)} tokens a second`)
   const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`
   console.log(`peak memory ${megabytes(summary.peakResidentBytes)}, weights ${megabytes(shape.weightBytes)}`)
+  if (prefixWindows === 0) return
+  const times = (speedup) => `${speedup.toFixed(2)} times as fast together as one by one`
+  console.log(`${reuse.probes} probes of one module: ${times(reuse.probePassSpeedup)}`)
+  console.log(`${reuse.agentPolicies} policies of a round: ${times(reuse.agentBatchSpeedup)}`)
 }
 
 /** VmHWM of the whole process; where there is no /proc, what Node says. */

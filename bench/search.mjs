@@ -3,10 +3,10 @@
  * evaluations. The state machine, agent, predictor and evaluator are the ones that the service runs.
  *
  *   npm run bench -- search --model models/demo --seeds 1,2,3,4,5 --budget 99 [--targets 0.2,0.35,0.5]
- *     [--agent network|random|uniform] [--compensation none|mean|least-squares] [--peers FILE] [--cache FILE] [--json]
+ *     [--agent network|random|uniform] [--fidelity auto|full] [--texts DIR] [--compensation none|mean|least-squares] [--peers FILE] [--cache FILE] [--json]
  *
  * --peers: a file like bench/reference/peers-demo.json; its medians are printed beside ours.
- * --cache: a file that keeps measured log-perplexities between runs.
+ * --cache: a file that keeps what was measured, window by window, between runs.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,15 +16,17 @@ import { loadTokenizer, openModel } from '@espalier/model-graph'
 import { proposePolicies } from '@espalier/policy-agent'
 import { trainPredictor } from '@espalier/predictor'
 import { createPrunableModel, rankModules, selectKeptIndices } from '@espalier/pruning'
-import { planNextSteps } from '@espalier/search'
+import { planNextSteps, trainingEvaluations } from '@espalier/search'
 
 const { values: options } = parseArgs({
   options: {
     model: { type: 'string', default: 'models/demo' },
+    texts: { type: 'string' },
     seeds: { type: 'string', default: '1,2,3,4,5' },
     budget: { type: 'string', default: '99' },
     targets: { type: 'string', default: '0.2,0.35,0.5' },
     agent: { type: 'string', default: 'network' },
+    fidelity: { type: 'string', default: 'auto' },
     window: { type: 'string', default: '256' },
     'calibration-windows': { type: 'string', default: '16' },
     'validation-windows': { type: 'string', default: '16' },
@@ -42,6 +44,7 @@ const settingsFor = (seed) => ({
   budget: Number(options.budget),
   seed,
   agent: options.agent,
+  fidelity: options.fidelity,
   metric: options.metric,
   compensation: options.compensation,
   windowLength: Number(options.window),
@@ -50,7 +53,9 @@ const settingsFor = (seed) => ({
   finalWindows: options['final-windows'] ? Number(options['final-windows']) : null,
   finalists: 3,
   minimumImprovement: 0,
-  texts: Object.fromEntries(splits.map((split) => [split, join(options.model, 'texts', `${split}.txt`)])),
+  texts: Object.fromEntries(
+    splits.map((split) => [split, join(options.texts ?? join(options.model, 'texts'), `${split}.txt`)]),
+  ),
   exports: [],
 })
 
@@ -69,9 +74,15 @@ async function main() {
     await bench.evaluator.close()
     bench.cache.save()
   }
-  const summary = summarise(runs)
-  if (options.json) console.log(JSON.stringify({ runs, summary }))
-  else printSummary(summary)
+  const summary = compareRuns(runs)
+  const coverage = coverageByRound(runs)
+  if (options.json) {
+    console.log(JSON.stringify({ runs, summary, coverage }))
+    return
+  }
+  printTable(summary)
+  console.log("the predictor's error on policies that it had not seen, and how many lay in its 90 % interval:")
+  printTable(coverage)
 }
 
 /** Opens the model, tokenises its texts and calibrates: what all seeds share. */
@@ -109,6 +120,12 @@ async function searchOnce(bench, settings) {
     const plan = planNextSteps({ settings, shape: bench.model.shape, steps })
     if (plan.state === 'SUCCEEDED') return { seed: settings.seed, result: plan.result, time }
     if (plan.state === 'FAILED') throw new Error(plan.error.message)
+    if (plan.steps.every(({ kind }) => kind === 'evaluate')) {
+      const started = performance.now()
+      steps.push(...(await evaluate(bench, settings, plan.steps)))
+      time.evaluate += (performance.now() - started) / 1000
+      continue
+    }
     for (const step of plan.steps) {
       const started = performance.now()
       const result = await perform(bench, settings, steps, step, predictor)
@@ -125,19 +142,10 @@ async function perform(bench, settings, steps, step, predictor) {
   switch (step.kind) {
     case 'prepare':
       return prepared(bench, settings)
-    case 'evaluate':
-      return measure(bench, settings, step.payload)
     case 'train': {
-      const evaluations = steps
-        .filter(
-          ({ kind, payload }) => kind === 'evaluate' && payload.split === 'validation' && payload.purpose !== 'final',
-        )
-        .map(({ payload, result }) => ({
-          purpose: payload.purpose,
-          kept: payload.keptUnits,
-          logPerplexity: result.logPerplexity,
-        }))
-      return { predictor: trainPredictor({ model, rankings, evaluations, seed }), seconds: 0 }
+      const evaluations = trainingEvaluations(steps, settings.validationWindows)
+      const trained = trainPredictor({ model, rankings, evaluations, seed })
+      return { ...trained.summary, predictor: trained, seconds: 0 }
     }
     case 'propose': {
       const { count, incumbents } = step.payload
@@ -164,30 +172,41 @@ function prepared(bench, settings) {
   return { splits: Object.fromEntries(splits.map((name) => [name, split(name)])) }
 }
 
-async function measure(bench, settings, payload) {
-  const { keptUnits, split, windows } = payload
-  const key = [
-    options.model,
-    settings.metric,
-    settings.compensation,
-    settings.calibrationWindows,
-    split,
-    windows,
-    keptUnits,
-  ].join('/')
-  const known = bench.cache.known.get(key)
-  if (known !== undefined) return { logPerplexity: known, perplexity: Math.exp(known) }
-  const result = await bench.evaluator.measure({
-    keptIndices: selectKeptIndices(bench.rankings, keptUnits),
-    calibration: bench.calibration,
-    compensation: settings.compensation,
-    metric: settings.metric,
-    ids: bench.ids[split],
-    windowLength: settings.windowLength,
-    windows,
+/** Measures the policies of these steps that are not in the cache, those on the same windows together. */
+async function evaluate(bench, settings, steps) {
+  const { known } = bench.cache
+  const { windowLength, calibrationWindows, metric, compensation } = settings
+  // A cached measurement serves every smaller number of windows too: windows are measured from the start of the split.
+  const keyOf = ({ keptUnits, split }) =>
+    [options.model, metric, compensation, windowLength, calibrationWindows, split, keptUnits].join('/')
+  const unknown = steps
+    .map(({ payload }) => payload)
+    .filter((payload) => (known.get(keyOf(payload))?.length ?? 0) < payload.windows)
+  const windowsOf = ({ split, windows }) => `${split}/${windows}`
+  for (const windowsOfGroup of new Set(unknown.map(windowsOf))) {
+    const group = unknown.filter((payload) => windowsOf(payload) === windowsOfGroup)
+    const [{ split, windows }] = group
+    const measured = await bench.evaluator.measureMany({
+      policies: group.map(({ keptUnits }) => selectKeptIndices(bench.rankings, keptUnits)),
+      calibration: bench.calibration,
+      compensation,
+      metric,
+      ids: bench.ids[split],
+      windowLength,
+      windows,
+    })
+    for (const [index, payload] of group.entries()) known.set(keyOf(payload), measured[index].nll)
+  }
+  return steps.map((step) => {
+    const nll = known.get(keyOf(step.payload)).slice(0, step.payload.windows)
+    return { ...step, state: 'DONE', result: summarise(nll, windowLength), error: null }
   })
-  bench.cache.known.set(key, result.logPerplexity)
-  return result
+}
+
+function summarise(nll, windowLength) {
+  const tokens = nll.length * (windowLength - 1)
+  const logPerplexity = nll.reduce((sum, value) => sum + value, 0) / tokens
+  return { nll, tokens, logPerplexity, perplexity: Math.exp(logPerplexity), seconds: 0 }
 }
 
 const median = (values) => {
@@ -196,7 +215,7 @@ const median = (values) => {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
-function summarise(runs) {
+function compareRuns(runs) {
   const peers = options.peers ? JSON.parse(readFileSync(options.peers, 'utf8')).peers : {}
   return options.targets.split(',').map((target, index) => {
     const found = runs.map(({ result }) => result.targets[index])
@@ -213,6 +232,26 @@ function summarise(runs) {
   })
 }
 
+/** The predictor's errors on policies that it had not learnt from, over all seeds; the last row is of the later rounds. */
+function coverageByRound(runs) {
+  const errors = runs.flatMap(({ result }) => result.rounds)
+  const rounds = [...new Set(errors.map(({ round }) => round))].sort((a, b) => a - b)
+  const rowOf = (name, chosen) => {
+    const evaluations = chosen.reduce((sum, error) => sum + error.evaluations, 0)
+    const mean = (field) => chosen.reduce((sum, e) => sum + e[field] * e.evaluations, 0) / evaluations
+    const drift = chosen.filter((error) => error.drift).length
+    return { round: name, evaluations, error: mean('meanAbsoluteError'), coverage: mean('intervalCoverage'), drift }
+  }
+  const rows = rounds.map((round) =>
+    rowOf(
+      String(round),
+      errors.filter((error) => error.round === round),
+    ),
+  )
+  const later = errors.filter(({ round }) => round > 1)
+  return later.length > 0 ? [...rows, rowOf('2 and later', later)] : rows
+}
+
 function printRun({ seed, result, time }) {
   const found = result.targets.map(
     ({ sparsityTarget, validationPerplexity, testPerplexity }) =>
@@ -226,9 +265,9 @@ function printRun({ seed, result, time }) {
   console.log(`  predictor's error (coverage) by round: ${errors.join(' ')}`)
 }
 
-function printSummary(summary) {
+function printTable(rows) {
   const round = (value) => (typeof value === 'number' ? Number(value.toFixed(3)) : value)
-  console.table(summary.map((row) => Object.fromEntries(Object.entries(row).map(([k, v]) => [k, round(v)]))))
+  console.table(rows.map((row) => Object.fromEntries(Object.entries(row).map(([k, v]) => [k, round(v)]))))
 }
 
 await main()

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { proposeResultSchema } from '@espalier/contracts'
-import { createPrunableModel, sparsityOf } from '@espalier/pruning'
+import { createPolicyRules, createPrunableModel, sparsityOf } from '@espalier/pruning'
 import type { Lease } from '@espalier/store'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { settings, shape, targets, trainSmallPredictor } from './agent-worker.test-support.js'
@@ -82,6 +82,20 @@ describe('processPropose', () => {
     )
     expect(result.targets.map(({ policies }) => policies.length)).toEqual([6, 6])
     expect(result.backend).toBe('none')
+  })
+
+  it('keeps the constraints of the search', async () => {
+    const constraints = { channelMultiple: 4, freezeLayers: [0] }
+    const rules = createPolicyRules(shape, { targets, constraints })
+    const { result } = await processPropose(
+      { store, proposer, artifacts },
+      leaseOf({ agent: 'network', constraints }),
+      running,
+    )
+    result.targets.forEach(({ policies }, index) => {
+      expect(policies.length).toBeGreaterThan(0)
+      for (const { keptUnits } of policies) expect(rules.targets[index]?.allowed?.has(keptUnits)).toBe(true)
+    })
   })
 
   it('stops at once when aborted, and works again afterwards', async () => {

@@ -23,10 +23,11 @@ export async function processPropose(
 ) {
   const started = performance.now()
   const { searchId, round, payload, settings, model } = lease
-  const { agent, targets, seed } = settings
+  const { agent, targets, constraints, seed } = settings
   const predictor = agent === 'network' ? (await store.predictors.load(searchId, round)).parameters : null
-  const { count, incumbents } = payload
-  const request = { agent, shape: model.shape, predictor, targets, count, incumbents, seed, round }
+  const { count, incumbents, latencies } = payload
+  const rules = { targets, constraints, latencies }
+  const request = { agent, shape: model.shape, predictor, ...rules, count, incumbents, seed, round }
   const proposal = await proposer.propose(request, signal)
   const file = createGeneratorFile(lease, predictor, proposal)
   const generator = file && (await artifacts.putBytes(Buffer.from(JSON.stringify(file))))

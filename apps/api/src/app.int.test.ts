@@ -21,6 +21,7 @@ const addresses = [
   'GET /v1/searches/{id}/artifacts/{artifactId}/files/{name}',
   'GET /v1/searches/{id}/evaluations',
   'GET /v1/searches/{id}/events',
+  'GET /v1/searches/{id}/front',
   'GET /v1/searches/{id}/policies',
   'GET /v1/workers',
   'POST /v1/models',

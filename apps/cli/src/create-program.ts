@@ -4,14 +4,17 @@ import { createControlCommand } from './commands/control.js'
 import { createDemoCommand } from './commands/demo.js'
 import { createExperimentsCommand } from './commands/experiments.js'
 import { createExportCommand } from './commands/export.js'
+import { createFrontCommand } from './commands/front.js'
 import { createGenerateCommand } from './commands/generate.js'
 import { createInspectCommand } from './commands/inspect.js'
+import { createMeasureLatencyCommand } from './commands/measure-latency.js'
 import { createPlanCommand } from './commands/plan.js'
 import { createPplCommand } from './commands/ppl.js'
 import { createSearchCommand } from './commands/search.js'
 import { createStartCommand } from './commands/start.js'
 import { createStatusCommand } from './commands/status.js'
 import { createSubmitCommand } from './commands/submit.js'
+import { createTasksCommand } from './commands/tasks.js'
 import { createUpCommand } from './commands/up.js'
 import { createWatchCommand } from './commands/watch.js'
 import { createWorkersCommand } from './commands/workers.js'
@@ -35,7 +38,9 @@ export function createProgram(terminal: Terminal): Command {
       [
         createInspectCommand(terminal),
         createPlanCommand(terminal),
+        createMeasureLatencyCommand(terminal),
         createPplCommand(terminal),
+        createTasksCommand(terminal),
         createExperimentsCommand(terminal),
       ],
     ],
@@ -46,6 +51,7 @@ export function createProgram(terminal: Terminal): Command {
         createSubmitCommand(terminal),
         createWatchCommand(terminal),
         createStatusCommand(terminal),
+        createFrontCommand(terminal),
         createExportCommand(terminal),
         createGenerateCommand(terminal),
         ...(['cancel', 'pause', 'resume'] as const).map((action) => createControlCommand(action, terminal)),

@@ -1,21 +1,9 @@
-import {
-  type Compensation,
-  EspalierError,
-  type ImportanceMetric,
-  type PolicyFile,
-  searchDefaults,
-} from '@espalier/contracts'
-import { type CalibrationRecord, createEvaluator, type Evaluator } from '@espalier/evaluator'
-import { type HuggingFaceModel, hashModel, openModel } from '@espalier/model-graph'
-import {
-  createPrunableModel,
-  needsRanking,
-  type PrunableModel,
-  type ResolvedPolicy,
-  rankModules,
-  resolvePolicyFile,
-} from '@espalier/pruning'
+import type { Compensation, ImportanceMetric, PolicyFile } from '@espalier/contracts'
+import { createEvaluator } from '@espalier/evaluator'
+import { openModel } from '@espalier/model-graph'
+import { createPrunableModel } from '@espalier/pruning'
 import { chooseWindows, readTokens, type SourceTokens, type TokenSource } from './input/read-tokens.js'
+import { calibratePolicy, checkPolicy, resolvePolicy } from './prepare-policy.js'
 
 export interface PerplexityRequest {
   readonly modelDirectory: string
@@ -70,8 +58,10 @@ export async function measurePerplexity(request: PerplexityRequest): Promise<Per
     ...(request.threads === null ? {} : { threads: request.threads }),
   })
   try {
-    const calibration = policy === null ? null : await calibrate(request, policy, model, evaluator)
-    const resolved = policy === null ? null : resolve(policy, createPrunableModel(model.shape), calibration)
+    const onProgress = (done: number, all: number) => request.onProgress('calibrating', done, all)
+    const calibration =
+      policy === null ? null : await calibratePolicy({ ...request, onProgress }, policy, model, evaluator)
+    const resolved = policy === null ? null : resolvePolicy(policy, createPrunableModel(model.shape), calibration)
     const measured = await evaluator.measure({
       keptIndices: resolved?.keptIndices ?? null,
       calibration,
@@ -94,52 +84,4 @@ export async function measurePerplexity(request: PerplexityRequest): Promise<Per
   } finally {
     await evaluator.close()
   }
-}
-
-/** Everything about a policy that can be told before the model is loaded. */
-async function checkPolicy(policy: PolicyFile, model: HuggingFaceModel, calibrated: boolean): Promise<void> {
-  const prunable = createPrunableModel(model.shape)
-  const hash = policy.modelHash === undefined ? undefined : await hashModel(model)
-  // A ranking by index stands in for the one that calibration will give: it shows every other error.
-  const anyOrder = prunable.modules.map(({ units }) => ({
-    order: Int32Array.from({ length: units }, (_, unit) => unit),
-    removedShare: new Float64Array(units + 1),
-  }))
-  resolvePolicyFile(policy, prunable, anyOrder, hash)
-  if (calibrated) return
-  const reason = needsRanking(policy, prunable)
-    ? `it keeps counts of units, which the metric "${policy.metric}" ranks`
-    : `its compensation is "${policy.compensation}"`
-  if (!needsRanking(policy, prunable) && policy.compensation === 'none') return
-  throw new EspalierError(
-    'POLICY_UNCALIBRATED',
-    `The policy needs a calibration text, as ${reason}: give --calibration-text FILE or --calibration-ids FILE`,
-    { metric: policy.metric, compensation: policy.compensation },
-  )
-}
-
-async function calibrate(
-  request: PerplexityRequest,
-  policy: PolicyFile,
-  model: HuggingFaceModel,
-  evaluator: Evaluator,
-): Promise<CalibrationRecord | null> {
-  const isNeeded = needsRanking(policy, createPrunableModel(model.shape)) || policy.compensation !== 'none'
-  if (request.calibration === null || !isNeeded) return null
-  const { windowLength } = request
-  const { ids } = await readTokens(request.calibration, model.directory)
-  const available = Math.max(1, Math.floor(ids.length / windowLength))
-  const wanted = request.calibrationWindows ?? Math.min(searchDefaults.calibrationWindows, available)
-  const windows = chooseWindows(ids.length, windowLength, wanted, 'the calibration text')
-  return evaluator.calibrate({
-    ...{ ids, windowLength, windows },
-    gram: policy.compensation === 'least-squares',
-    signal: request.signal,
-    onProgress: (done) => request.onProgress('calibrating', done, windows),
-  })
-}
-
-function resolve(policy: PolicyFile, model: PrunableModel, calibration: CalibrationRecord | null): ResolvedPolicy {
-  const rankings = calibration === null ? null : rankModules(policy.metric, calibration.modules, model)
-  return resolvePolicyFile(policy, model, rankings)
 }

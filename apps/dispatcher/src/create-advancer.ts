@@ -3,6 +3,7 @@ import type { WorkQueue } from '@espalier/queue'
 import type { Logger } from '@espalier/runtime'
 import { planNextSteps } from '@espalier/search'
 import type { StepRef, Store } from '@espalier/store'
+import { describeMisfit, type EvaluatorNeeds, evaluatorNeedsOf, liveEvaluatorsOf } from './describe-misfit.js'
 import { describeWait, type OpenSteps, openStepsOf } from './describe-wait.js'
 
 export interface AdvancerOptions {
@@ -23,17 +24,27 @@ export function createAdvancer({ store, queue, logger }: AdvancerOptions): Advan
 
   const advanceOnce = async (searchId: string): Promise<void> => {
     let open: OpenSteps | undefined
+    let needs: EvaluatorNeeds | undefined
     const advanced = await store.searches
       .advance(searchId, (record: SearchRecord) => {
         open = openStepsOf(record.steps)
-        return planOrFail(record)
+        needs = evaluatorNeedsOf(record)
+        return { ...planOrFail(record), memoryNeeds: needs.memory }
       })
       .catch((error: unknown) => failUnplannable(searchId, error))
     if (!advanced) return
     await wakeWorkers(queue, advanced.created)
     if (advanced.created.length > 0)
       logger.info({ searchId, ...advanced, created: advanced.created.length }, 'advanced')
-    if (open) await store.searches.setWaitReason(searchId, describeWait(open, await store.steps.loadByRole()))
+    if (open && needs) await store.searches.setWaitReason(searchId, await explainWait(open, needs))
+  }
+
+  const explainWait = async (open: OpenSteps, needs: EvaluatorNeeds): Promise<string | null> => {
+    if (open.running === 0 && open.pending.has('evaluator')) {
+      const misfit = describeMisfit(needs, liveEvaluatorsOf(await store.workers.list()))
+      if (misfit !== null) return misfit
+    }
+    return describeWait(open, await store.steps.loadByRole())
   }
 
   /** A record that cannot be planned today cannot be planned tomorrow: the search ends with the cause. */

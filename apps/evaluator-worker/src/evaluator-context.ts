@@ -1,3 +1,4 @@
+import type { ExecutionProvider } from '@espalier/contracts'
 import type { ArtifactStore, Logger } from '@espalier/runtime'
 import type { Store } from '@espalier/store'
 import type { SearchDataReader } from './search-data.js'
@@ -10,6 +11,7 @@ export interface EvaluatorContext {
   readonly models: WarmModels
   readonly searchData: SearchDataReader
   readonly threads: number | null
+  readonly provider: ExecutionProvider
 }
 
 /** What the worker loop gives with each step. */

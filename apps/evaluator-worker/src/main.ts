@@ -1,4 +1,4 @@
-import { countCpus } from '@espalier/evaluator'
+import { countCpus, findDevice } from '@espalier/evaluator'
 import { createQueue } from '@espalier/queue'
 import { createArtifactStore, createLogger, loadConfiguration, runUntilStopped } from '@espalier/runtime'
 import { runStepWorker } from '@espalier/step-worker'
@@ -21,13 +21,18 @@ await runUntilStopped({
     const store = createStore({ databaseUrl })
     const queue = await createQueue({ databaseUrl, redisUrl: config.redisUrl })
     const artifacts = createArtifactStore(config.artifacts)
-    const { threads, provider } = config
-    const models = createWarmModels({ threads, provider })
+    const { threads, deviceId } = config
+    const device = await findDevice(config)
+    const memoryBytes = smallerOf(device.memoryBytes, config.memoryBytes)
+    logger.info({ ...device, memoryBytes }, 'evaluating on this device')
+    const { provider, precisions } = device
+    const models = createWarmModels({ threads, provider, deviceId, memoryBytes, precision: config.precision })
     const context: EvaluatorContext = {
       store,
       artifacts,
       models,
       threads,
+      provider,
       searchData: createSearchDataReader(store, artifacts),
     }
     const worker = await runStepWorker({
@@ -38,7 +43,8 @@ await runUntilStopped({
       config,
       // one evaluation uses all threads
       concurrency: 1,
-      details: { provider, threads: threads ?? countCpus() },
+      capacity: { provider, memoryBytes, precisions },
+      details: { ...device, memoryBytes, threads: threads ?? countCpus() },
       processors: {
         prepare: (lease, step) => processPrepare(context, lease, step),
         evaluate: (lease, step) => processEvaluate(context, lease, step),
@@ -55,3 +61,8 @@ await runUntilStopped({
     }
   },
 })
+
+/** null: not known. */
+function smallerOf(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? (a ?? b) : Math.min(a, b)
+}

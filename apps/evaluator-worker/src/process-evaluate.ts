@@ -1,16 +1,19 @@
 import { createRequire } from 'node:module'
 import type { EvaluateResult } from '@espalier/contracts'
+import { countSharedModules } from '@espalier/evaluator'
 import { selectKeptIndices } from '@espalier/pruning'
 import type { EvaluationProtocol, Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
+import { findPreparedModel } from './prepared-model.js'
 
 const { version: onnxruntime } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string }
 
 /** Really measures a policy. */
 export async function processEvaluate(context: EvaluatorContext, lease: Lease<'evaluate'>, step: StepContext) {
   const { payload, settings } = lease
-  const warm = await context.models.get(lease.model.path, lease.model.hash)
+  const warm = await context.models.get(lease.model.path, await findPreparedModel(context.store, lease))
   const data = await context.searchData.read(lease, warm.prunable)
+  const following = await context.store.steps.listFollowing(lease)
   const measured = await warm.evaluator.measure({
     keptIndices: selectKeptIndices(data.rankings, payload.keptUnits),
     calibration: data.calibration,
@@ -19,6 +22,8 @@ export async function processEvaluate(context: EvaluatorContext, lease: Lease<'e
     ids: await data.idsOf(payload.split),
     windowLength: settings.windowLength,
     windows: payload.windows,
+    // All policies of a search keep units by the same rankings: where counts agree, so do the units.
+    sharedModules: following.map((keptUnits) => countSharedModules(payload.keptUnits, keptUnits)),
     signal: step.signal,
   })
   const protocol: EvaluationProtocol = {
@@ -26,7 +31,7 @@ export async function processEvaluate(context: EvaluatorContext, lease: Lease<'e
     windows: payload.windows,
     dataHash: data.prepared.splits[payload.split].textHash,
     modelHash: warm.hash,
-    precision: 'fp32',
+    precision: warm.evaluator.precision,
     metric: settings.metric,
     compensation: settings.compensation,
     runtime: { onnxruntime, node: process.versions.node },

@@ -1,12 +1,13 @@
 import { rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { EspalierError, type ExportFormat, type ExportResult } from '@espalier/contracts'
-import { createEvaluator, type Measurement, measureLogitsModel } from '@espalier/evaluator'
+import { createEvaluator, type Measurement, type MeasureRequest, measureLogitsModel } from '@espalier/evaluator'
 import { openModel } from '@espalier/model-graph'
 import { type PrunedModel, type PruningRequest, writeCompactOnnx, writeHuggingFace } from '@espalier/pruned-model'
 import { selectKeptIndices } from '@espalier/pruning'
 import type { Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
+import { findPreparedModel } from './prepared-model.js'
 import type { SearchData } from './search-data.js'
 import type { WarmModel } from './warm-model.js'
 
@@ -42,10 +43,11 @@ const tolerance = { F32: 2e-5, F16: 5e-4, BF16: 4e-3 }
 export async function processExport(context: EvaluatorContext, lease: Lease<'export'>, step: StepContext) {
   const started = performance.now()
   const { payload } = lease
-  const warm = await context.models.get(lease.model.path, lease.model.hash)
+  const warm = await context.models.get(lease.model.path, await findPreparedModel(context.store, lease))
   const data = await context.searchData.read(lease, warm.prunable)
-  const percent = Math.round(100 * (lease.settings.targets[payload.targetIndex] ?? 0))
-  const relative = join('exports', lease.searchId, `sparsity-${percent}-${payload.targetIndex}`, payload.format)
+  const target = lease.settings.targets[payload.targetIndex] ?? 0
+  const name = typeof target === 'number' ? `sparsity-${Math.round(100 * target)}` : target.resource
+  const relative = join('exports', lease.searchId, `${name}-${payload.targetIndex}`, payload.format)
   // a worker that lost its lease may still be writing: each claim has a folder of its own until it is measured
   const directory = await context.artifacts.directory(`${relative}.${lease.fencingToken}`)
 
@@ -58,7 +60,7 @@ export async function processExport(context: EvaluatorContext, lease: Lease<'exp
     signal: step.signal,
   }
   const measured = await exporter.measure(context, directory, windows)
-  const expected = await expectedLogPerplexity(lease, warm, data, written, windows)
+  const expected = await expectedLogPerplexity(context, lease, warm, data, written, windows)
   const precision = payload.format === 'onnx' ? 'F32' : warm.model.embedding.dtype
   checkMeasured(directory, measured.logPerplexity, expected, tolerance[precision])
   await replaceFolder(directory, await context.artifacts.directory(relative))
@@ -110,8 +112,12 @@ function requestOf(lease: Lease<'export'>, warm: WarmModel, data: SearchData, di
   }
 }
 
-/** The policy's own log-perplexity; without compensation where the format cannot hold it. */
+/**
+ * The policy's own log-perplexity; without compensation where the format cannot hold it. Files are measured in float32,
+ * so a policy that was measured in another precision is measured in that again.
+ */
 async function expectedLogPerplexity(
+  context: EvaluatorContext,
   lease: Lease<'export'>,
   warm: WarmModel,
   data: SearchData,
@@ -119,20 +125,33 @@ async function expectedLogPerplexity(
   windows: Windows,
 ): Promise<number> {
   const { payload, settings } = lease
-  if (written.compensationWritten || settings.compensation === 'none') return payload.logPerplexity
-  const keptIndices = selectKeptIndices(data.rankings, payload.keptUnits)
-  return (await warm.evaluator.measure({ keptIndices, calibration: null, ...windows })).logPerplexity
+  const isFloat32 = warm.evaluator.precision === 'fp32'
+  const asMeasured = written.compensationWritten || settings.compensation === 'none'
+  if (isFloat32 && asMeasured) return payload.logPerplexity
+  const request = {
+    keptIndices: selectKeptIndices(data.rankings, payload.keptUnits),
+    calibration: asMeasured ? data.calibration : null,
+    ...{ compensation: settings.compensation, metric: settings.metric, ...windows },
+  }
+  const measured = isFloat32 ? warm.evaluator.measure(request) : measureOnCpu(context, lease.model.path, request)
+  return (await measured).logPerplexity
 }
 
 /** A Hugging Face folder is opened as a stranger's would be, and measured without any policy. */
 async function measureDense(context: EvaluatorContext, directory: string, windows: Windows): Promise<Measurement> {
   await openModel(directory)
-  const evaluator = await createEvaluator({
-    modelDirectory: directory,
-    ...(context.threads === null ? {} : { threads: context.threads }),
-  })
+  return measureOnCpu(context, directory, { keptIndices: null, calibration: null, ...windows })
+}
+
+/** In float32, by an evaluator of its own. */
+async function measureOnCpu(
+  context: EvaluatorContext,
+  modelDirectory: string,
+  request: MeasureRequest,
+): Promise<Measurement> {
+  const evaluator = await createEvaluator({ modelDirectory, threads: context.threads ?? undefined })
   try {
-    return await evaluator.measure({ keptIndices: null, calibration: null, ...windows })
+    return await evaluator.measure(request)
   } finally {
     await evaluator.close()
   }

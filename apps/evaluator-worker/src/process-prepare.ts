@@ -2,9 +2,17 @@ import { createHash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { EspalierError, type PrepareResult, type Split, splits } from '@espalier/contracts'
-import { gramBytesOf, writeCalibration } from '@espalier/evaluator'
+import {
+  EspalierError,
+  type LatencyTable,
+  needsLatencies,
+  type PrepareResult,
+  type Split,
+  splits,
+} from '@espalier/contracts'
+import { gramBytesOf, measureLatencies, writeCalibration } from '@espalier/evaluator'
 import { loadTokenizer } from '@espalier/model-graph'
+import { contextLengthOf, createPolicyRules } from '@espalier/pruning'
 import type { CalibrationRow, Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
 import { idsToBytes, type TokenisedText, tokeniseText } from './tokenise-text.js'
@@ -22,18 +30,42 @@ export async function processPrepare(context: EvaluatorContext, lease: Lease<'pr
   }
   checkWindows(lease, texts)
 
+  const latencies = await measureTimes(context, lease, step)
   const calibration = await calibrate(context, lease, step, warm.hash, texts.calibration)
   const result: PrepareResult = {
     modelHash: warm.hash,
+    precision: warm.evaluator.precision,
     calibration: calibration.artifact,
     splits: {
       calibration: await storeIds(context, texts.calibration),
       validation: await storeIds(context, texts.validation),
       test: await storeIds(context, texts.test),
     },
+    ...(latencies ? { latencies } : {}),
     seconds: (performance.now() - started) / 1000,
   }
   return { result, effects: { calibration } }
+}
+
+/**
+ * Latencies of this machine where a target or limit is about time and the search brought no table.
+ * @throws EspalierError CONSTRAINTS_CONTRADICTORY when no policy is as fast as was asked for
+ */
+async function measureTimes(
+  { threads, provider }: EvaluatorContext,
+  { settings, model }: Lease<'prepare'>,
+  { signal }: StepContext,
+): Promise<LatencyTable | undefined> {
+  if (!needsLatencies(settings) || settings.constraints?.latencies) return undefined
+  const contextLength = contextLengthOf(model.shape, settings.constraints?.contextLength)
+  const latencies = await measureLatencies(model.shape, {
+    contextLength,
+    threads: threads ?? undefined,
+    provider,
+    signal,
+  })
+  createPolicyRules(model.shape, settings, latencies)
+  return latencies
 }
 
 async function calibrate(

@@ -1,6 +1,6 @@
-import { EspalierError, type StepRecord, searchDefaults } from '@espalier/contracts'
-import type { TrainingEvaluation } from '@espalier/predictor'
+import { EspalierError, searchDefaults } from '@espalier/contracts'
 import type { ArtifactStore } from '@espalier/runtime'
+import { trainingEvaluations } from '@espalier/search'
 import type { Lease, Store } from '@espalier/store'
 import { trainInThread } from './train-in-thread.js'
 
@@ -32,18 +32,4 @@ export async function processTrain(
   )
   const result = { ...predictor.summary, seconds: (performance.now() - started) / 1000 }
   return { result, effects: { predictor } }
-}
-
-/**
- * Those on the windows of the search, in the order in which they were planned: what a predictor learns depends on it,
- * and must not depend on which worker was quicker.
- */
-function trainingEvaluations(steps: readonly StepRecord[], windows: number): TrainingEvaluation[] {
-  return steps
-    .filter((step) => step.kind === 'evaluate')
-    .sort((a, b) => a.round - b.round || a.index - b.index)
-    .flatMap(({ payload, result }) => {
-      if (!result || payload.split !== 'validation' || payload.windows !== windows) return []
-      return [{ purpose: payload.purpose, kept: payload.keptUnits, logPerplexity: result.logPerplexity }]
-    })
 }

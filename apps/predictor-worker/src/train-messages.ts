@@ -1,5 +1,5 @@
 import type { ImportanceMetric, ModelShape, PredictorKind, RecordedError } from '@espalier/contracts'
-import type { TrainingEvaluation } from '@espalier/predictor'
+import type { PredictorSummary, TrainingEvaluation } from '@espalier/predictor'
 
 /** What the training thread is given. */
 export interface TrainRequest {
@@ -15,7 +15,7 @@ export interface TrainRequest {
 export interface TrainedPredictor {
   readonly parameters: unknown
   readonly onnx: Uint8Array
-  readonly summary: { readonly evaluations: number; readonly residualTrees: number; readonly noise: number }
+  readonly summary: Readonly<Record<keyof PredictorSummary, number>>
 }
 
 export type TrainMessage =

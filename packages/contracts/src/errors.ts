@@ -59,6 +59,7 @@ export const errorCatalogue = {
   TEXT_INVALID: entry(422, 'A text is not valid'),
   TEXT_TOO_SHORT: entry(422, 'A text is shorter than one window'),
   TOKEN_OUT_OF_RANGE: entry(422, 'A token id is outside the vocabulary'),
+  TASK_DOCUMENT_INVALID: entry(422, 'A document of a task is not valid'),
 
   POLICY_INVALID: entry(422, 'The policy is not valid'),
   POLICY_UNIT_OUT_OF_RANGE: entry(422, 'The policy keeps units that the model does not have'),
@@ -66,11 +67,14 @@ export const errorCatalogue = {
   POLICY_OTHER_MODEL: entry(422, 'The policy is for another model'),
   CALIBRATION_TOO_LARGE: entry(422, 'The calibration needs more memory than there is'),
   POLICY_UNCALIBRATED: entry(422, 'The policy needs a calibration text'),
+  CONSTRAINTS_CONTRADICTORY: entry(422, 'The constraints of the search contradict each other'),
+  LATENCIES_INVALID: entry(422, 'The table of latencies is not for this model'),
   SPARSITY_UNREACHABLE: entry(422, 'The sparsity cannot be reached'),
   SPARSITY_UNTRAINED: entry(422, 'The generator was not trained for the sparsity'),
 
   EVALUATIONS_INVALID: entry(422, 'The file of evaluations is not valid'),
   EVALUATION_FAILED: entry(500, 'The evaluation failed', true),
+  EVALUATION_OUT_OF_MEMORY: entry(507, 'The evaluation needs more memory than there is', true),
   EVALUATION_NOT_FINITE: entry(500, 'The evaluation gave a number that is not finite'),
   EXPORT_MISMATCH: entry(500, 'The pruned model does not give the perplexity of its policy'),
   LEASE_LOST: entry(409, 'The work was given to another worker'),

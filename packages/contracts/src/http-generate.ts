@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { idSchema } from './http-page.js'
 import { policyFileSchema } from './policy.js'
-import { sparsitySchema } from './search-settings.js'
+import { sparsitySchema } from './policy-constraints.js'
 
 /** Most policies of one request. */
 export const generateLimit = 100

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { idSchema, pageSchema, timestampSchema } from './http-page.js'
 import { compensations, importanceMetrics } from './policy.js'
+import { resourceLimitSchema } from './policy-constraints.js'
 import { exportFormats, splits } from './search-settings.js'
 import { evaluationPurposes, policyOrigins } from './steps.js'
 
@@ -95,7 +96,9 @@ export const artifactSchema = z
   .object({
     id: idSchema,
     targetIndex: z.int(),
-    sparsityTarget: z.number(),
+    /** The sparsity asked for; for another target that of its uniform policy, null while the search has no result. */
+    sparsityTarget: z.number().nullable(),
+    target: resourceLimitSchema.optional(),
     /** Reached; null while the search has no result yet. */
     sparsity: z.number().nullable(),
     format: z.enum(exportFormats),

@@ -2,8 +2,9 @@ import { z } from 'zod'
 import { idSchema, pageQuerySchema, pageSchema, plainTextSchema, timestampSchema } from './http-page.js'
 import { recordedErrorSchema } from './http-problem.js'
 import { policyFileSchema } from './policy.js'
+import { resourceLimitSchema } from './policy-constraints.js'
 import { searchStates } from './search-record.js'
-import { predictorKinds, searchDefaults, searchSettingsSchema } from './search-settings.js'
+import { fidelities, predictorKinds, searchDefaults, searchSettingsSchema } from './search-settings.js'
 import { stepKinds } from './steps.js'
 
 const fields = searchSettingsSchema.shape
@@ -17,10 +18,12 @@ export const createSearchBodySchema = z
     model: idSchema.meta({ description: 'Id of a model from POST /v1/models.' }),
     name: plainTextSchema.min(1).max(200).optional(),
     targets: fields.targets.default([...searchDefaults.targets]),
+    constraints: fields.constraints,
     budget: fields.budget.default(searchDefaults.budget),
     seed: fields.seed.default(searchDefaults.seed),
     agent: fields.agent.default(searchDefaults.agent),
     predictor: z.enum(predictorKinds).default(searchDefaults.predictor),
+    fidelity: z.enum(fidelities).default(searchDefaults.fidelity),
     metric: fields.metric.default(searchDefaults.metric),
     compensation: fields.compensation.default(searchDefaults.compensation),
     windowLength: fields.windowLength.default(searchDefaults.windowLength),
@@ -48,11 +51,15 @@ export const roundErrorSchema = z.object({
   evaluations: z.int(),
   meanAbsoluteError: z.number(),
   intervalCoverage: z.number(),
+  /** The intervals missed more often than chance explains, so the next round explores more; older rounds do not say. */
+  drift: z.boolean().optional(),
 })
 
 /** Best measured so far for a target, on the validation windows of the search. */
 export const targetProgressSchema = z.object({
-  sparsityTarget: z.number(),
+  /** Null: not known before the evaluator has measured latencies. */
+  sparsityTarget: z.number().nullable(),
+  target: resourceLimitSchema.optional(),
   bestPerplexity: z.number().nullable(),
   uniformPerplexity: z.number().nullable(),
 })
@@ -63,7 +70,8 @@ export const searchProgressSchema = z
     state: z.enum(searchStates),
     round: z.int(),
     rounds: z.int(),
-    evaluationsDone: z.int(),
+    /** In full evaluations; one on fewer windows counts as its share of them. */
+    evaluationsDone: z.number(),
     evaluationsBudget: z.int(),
     fraction: z.number(),
     densePerplexity: z.number().nullable(),
@@ -77,7 +85,9 @@ export const searchProgressSchema = z
 export type SearchProgressResource = z.infer<typeof searchProgressSchema>
 
 export const searchTargetResultSchema = z.object({
+  /** The sparsity asked for; for another target that of its uniform policy. */
   sparsityTarget: z.number(),
+  target: resourceLimitSchema.optional(),
   sparsity: z.number(),
   keptUnits: z.array(z.int()),
   validationPerplexity: z.number(),
@@ -96,7 +106,12 @@ export const searchTargetResultSchema = z.object({
 export const searchResultSchema = z
   .object({
     dense: z.object({ validationPerplexity: z.number().nullable(), testPerplexity: z.number().nullable() }),
-    evaluations: z.object({ total: z.int() }),
+    evaluations: z.object({
+      /** In full evaluations, as the budget counts them. */
+      total: z.number(),
+      /** How many were made on so many windows of the validation split; results of older searches have none. */
+      byWindows: z.array(z.object({ windows: z.int(), evaluations: z.int() })).optional(),
+    }),
     rounds: z.array(roundErrorSchema),
     targets: z.array(searchTargetResultSchema),
   })

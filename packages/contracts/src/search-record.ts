@@ -1,5 +1,6 @@
 import type { RecordedError } from './errors.js'
 import type { ModelShape } from './model-shape.js'
+import type { ResourceLimit } from './policy-constraints.js'
 import type { SearchSettings } from './search-settings.js'
 import type { StepKind, StepPayload, StepResult } from './steps.js'
 
@@ -51,7 +52,10 @@ interface NewStepOf<K extends StepKind> {
 export type NewStep<K extends StepKind = StepKind> = { [P in K]: NewStepOf<P> }[K]
 
 export interface TargetProgress {
-  readonly sparsityTarget: number
+  /** The sparsity asked for; for another target that of its uniform policy, null while that is not known. */
+  readonly sparsityTarget: number | null
+  /** What was asked for where that is no sparsity. */
+  readonly target?: ResourceLimit
   /** Best perplexity measured on the validation windows so far; null: none yet. */
   readonly bestPerplexity: number | null
   readonly uniformPerplexity: number | null
@@ -65,13 +69,15 @@ export interface RoundError {
   readonly meanAbsoluteError: number
   /** Share of the measured values inside the predicted 90 % interval. */
   readonly intervalCoverage: number
+  /** The intervals missed more often than chance explains, so the next round explores more. */
+  readonly drift: boolean
 }
 
 export interface SearchProgress {
   readonly state: Exclude<SearchState, 'PAUSED' | 'CANCELLED'>
   readonly round: number
   readonly rounds: number
-  /** Real evaluations on the validation split. */
+  /** Real evaluations on the validation split, in full ones. */
   readonly evaluationsDone: number
   readonly evaluationsBudget: number
   /** Share of the expected work that is done, 0 to 1. */
@@ -83,6 +89,7 @@ export interface SearchProgress {
 
 export interface SearchTargetResult {
   readonly sparsityTarget: number
+  readonly target?: ResourceLimit
   readonly sparsity: number
   readonly keptUnits: readonly number[]
   /** On the validation windows of the search. */
@@ -101,7 +108,12 @@ export interface SearchTargetResult {
 
 export interface SearchResult {
   readonly dense: { readonly validationPerplexity: number | null; readonly testPerplexity: number | null }
-  readonly evaluations: { readonly total: number }
+  readonly evaluations: {
+    /** In full evaluations, as the budget counts them. */
+    readonly total: number
+    /** How many were made on so many windows of the validation split, fewest first; older results have none. */
+    readonly byWindows?: readonly { readonly windows: number; readonly evaluations: number }[]
+  }
   readonly rounds: readonly RoundError[]
   readonly targets: readonly SearchTargetResult[]
 }

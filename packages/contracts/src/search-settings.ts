@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { compensations, importanceMetrics } from './policy.js'
+import { policyConstraintsSchema, searchTargetSchema } from './policy-constraints.js'
 
 export const agentKinds = ['network', 'random', 'uniform'] as const
 export type AgentKind = (typeof agentKinds)[number]
@@ -8,19 +9,25 @@ export type AgentKind = (typeof agentKinds)[number]
 export const predictorKinds = ['curve', 'cnn', 'linear'] as const
 export type PredictorKind = (typeof predictorKinds)[number]
 
+/** `auto`: evaluations that need no more are made on a rung of 1/4 or 1/16 of the windows; `full`: all on all windows. */
+export const fidelities = ['auto', 'full'] as const
+export type Fidelity = (typeof fidelities)[number]
+
 export const splits = ['calibration', 'validation', 'test'] as const
 export type Split = (typeof splits)[number]
 
 export const exportFormats = ['onnx', 'huggingface'] as const
 export type ExportFormat = (typeof exportFormats)[number]
 
-/** Sparsity a search may aim at: a share of the prunable parameters, both ends excluded. */
-export const sparsitySchema = z.number().gt(0).lt(1)
-
 /** Everything that decides a search. Same settings, model and texts: same policies, same numbers. */
 export const searchSettingsSchema = z.strictObject({
-  targets: z.array(sparsitySchema).min(1).max(16),
-  /** Every real evaluation on the validation split, probes and initial ones included, over all targets. */
+  targets: z.array(searchTargetSchema).min(1).max(16),
+  /** What every policy must fulfil besides its target; without it a search has none. */
+  constraints: policyConstraintsSchema.optional(),
+  /**
+   * Every real evaluation on the validation split, probes and initial ones included, over all targets, in full
+   * evaluations: one on a quarter of the windows costs a quarter, a final measurement one.
+   */
   budget: z.int().min(1).max(1_000_000),
   seed: z
     .int()
@@ -29,6 +36,8 @@ export const searchSettingsSchema = z.strictObject({
   agent: z.enum(agentKinds),
   /** Searches from before there was a choice have none and mean `curve`. */
   predictor: z.enum(predictorKinds).optional(),
+  /** Searches from before there was a choice have none and mean `full`. */
+  fidelity: z.enum(fidelities).optional(),
   metric: z.enum(importanceMetrics),
   compensation: z.enum(compensations),
   /** Tokens a window. */
@@ -53,6 +62,7 @@ export const searchDefaults = {
   seed: 1,
   agent: 'network',
   predictor: 'curve',
+  fidelity: 'auto',
   metric: 'wanda',
   compensation: 'mean',
   windowLength: 256,

@@ -1,5 +1,7 @@
 import { z } from 'zod'
+import { precisions } from './evaluator-capacity.js'
 import { keptUnitsSchema } from './policy.js'
+import { latencyTableSchema } from './policy-constraints.js'
 import { exportFormats, splits } from './search-settings.js'
 
 /**
@@ -32,7 +34,11 @@ export const prepareResultSchema = z.object({
   modelHash: sha256,
   /** Calibration record (safetensors) in the artefact store. */
   calibration: sha256,
+  /** In which every evaluation of the search is computed; searches from before there was a choice mean fp32. */
+  precision: z.enum(precisions).optional(),
   splits: z.object({ calibration: tokenisedSplitSchema, validation: tokenisedSplitSchema, test: tokenisedSplitSchema }),
+  /** Measured where a target or limit is about time and the search brought no table. */
+  latencies: latencyTableSchema.optional(),
   seconds: z.number(),
 })
 
@@ -69,6 +75,8 @@ export const trainResultSchema = z.object({
   residualTrees: z.int(),
   /** Residual standard deviation of log-perplexity rise, after the fit. */
   noise: z.number(),
+  /** Half the width of the round's 90 % intervals in predicted standard deviations; rounds of older searches have none. */
+  intervalScale: z.number().optional(),
   seconds: z.number(),
 })
 
@@ -81,6 +89,8 @@ export const proposePayloadSchema = z.object({
   count: z.int().min(0),
   /** Best measured policies of each target, best first: where evolution starts. */
   incumbents: z.array(z.array(keptUnitsSchema)),
+  /** Measured by the prepare step, where a target or limit is about time. */
+  latencies: latencyTableSchema.optional(),
 })
 export const proposeResultSchema = z.object({
   targets: z.array(z.object({ policies: z.array(proposedPolicySchema) })),

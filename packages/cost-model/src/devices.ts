@@ -24,12 +24,12 @@ export interface Device {
  */
 const gpuEfficiency = 0.5
 /** CUDA context, libraries and their workspaces. Assumed. */
-const gpuRuntimeBytes = 1e9
+export const gpuRuntimeBytes = 1e9
 
 /** Measured with SmolLM2-135M at 512-token windows (`npm run bench -- evaluation`): 0.91. */
 const cpuEfficiency = 0.88
 /** Measured: Node and ONNX Runtime with a model of 7 MB. */
-const cpuRuntimeBytes = 1.33e8
+export const cpuRuntimeBytes = 1.33e8
 
 interface GpuNumbers {
   readonly gigabytes: number

@@ -7,6 +7,14 @@ export {
   type Windows,
 } from './evaluation-cost.js'
 export {
+  type EvaluatorDevice,
+  estimateEvaluatorMemory,
+  largestBatch,
+  leastMemoryOf,
+  storedBytesOf,
+  tokensPerRun,
+} from './evaluator-memory.js'
+export {
   type PlannedModel,
   type PlannedSearch,
   type PlannedSpeed,

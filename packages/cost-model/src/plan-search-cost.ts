@@ -3,9 +3,8 @@ import { createPrunableModel, uniformPolicy } from '@espalier/pruning'
 import { type BudgetSettings, planBudget } from '@espalier/search'
 import type { Device } from './devices.js'
 import { countEvaluationFlops, estimateMemory, type MemoryEstimate, type Windows } from './evaluation-cost.js'
+import { tokensPerRun } from './evaluator-memory.js'
 
-/** Tokens of one run of the graph, as the evaluator chooses them. */
-const tokensPerRun = 2048
 /** Training and proposing between two rounds of evaluations. Assumed: seconds on two cores, whatever the model. */
 const secondsPerRound = 5
 
@@ -16,6 +15,8 @@ export interface PlannedModel {
 }
 
 export interface PlannedSearch extends BudgetSettings {
+  /** Sparsities. */
+  readonly targets: readonly number[]
   readonly windowLength: number
   readonly calibrationWindows: number
   readonly validationWindows: number
@@ -132,7 +133,7 @@ function planStages(shape: ModelShape, search: PlannedSearch): { name: PlannedSt
     { name: 'calibration', parts: [denseAt(1, calibrationWindows)] },
     { name: 'dense', parts: [denseAt(1, validationWindows)] },
     { name: 'uniform', parts: atTargets(1, validationWindows) },
-    { name: 'probes', parts: [denseAt(budget.probes, validationWindows)] },
+    { name: 'probes', parts: [denseAt(budget.probes, budget.probeWindows)] },
     { name: 'random', parts: atTargets(budget.randoms / targets.length, validationWindows) },
     { name: 'rounds', parts: atTargets(perTarget, validationWindows) },
     { name: 'final', parts: atTargets(budget.finalists, finalWindows) },

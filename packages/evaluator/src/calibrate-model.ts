@@ -5,12 +5,14 @@ import { checkWindows } from './check-request.js'
 import { createSession, locateWeights, type SessionSettings } from './create-session.js'
 import type { CalibrateRequest, CalibrationRecord, ModuleCalibration, RunOptions } from './evaluator.js'
 import { explainNotFinite } from './explain-not-finite.js'
+import type { FittingBatch } from './fit-batch.js'
 import { checkGramMemory } from './gram-memory.js'
 import { type CallControl, dataOf, defaultBatchWindows, findNotFinite, runWindows } from './run-windows.js'
 
 /** Runs the dense model over the windows and records every module's statistics. Errors: see `Evaluator.calibrate`. */
 export async function calibrateModel(
   model: HuggingFaceModel,
+  batch: FittingBatch,
   settings: SessionSettings,
   tokens: Omit<CalibrateRequest, keyof RunOptions>,
   batchWindows: number | null,
@@ -21,19 +23,21 @@ export async function calibrateModel(
   if (gram) checkGramMemory(model.shape)
   const graph = buildCalibrationGraph(model, { locate: await locateWeights(model), gram })
   const session = await createSession(graph, { ...settings, optimize: false })
-  const totals = new Map<string, Float64Array>()
-  const grams = gram ? createGrams(model) : []
-  try {
-    await runWindows(tokens, batchWindows ?? defaultBatchWindows(tokens.windowLength), control, async (batch) => {
-      const outputs = await session.run({ input_ids: batch })
-      for (const name of sumNames) addTo(totals, name, dataOf(outputs, name, 'float64'))
-      for (const [module, total] of grams.entries()) {
-        addLowerTriangle(total, dataOf(outputs, calibrationOutputs.gram(module), 'float64'))
-      }
+  const wanted = Math.min(tokens.windows, batchWindows ?? defaultBatchWindows(tokens.windowLength))
+  const { totals, grams } = await batch
+    .run(tokens.windowLength, wanted, async (size) => {
+      const totals = new Map<string, Float64Array>()
+      const grams = gram ? createGrams(model) : []
+      await runWindows(tokens, size, control, async (ids) => {
+        const outputs = await session.run({ input_ids: ids })
+        for (const name of sumNames) addTo(totals, name, dataOf(outputs, name, 'float64'))
+        for (const [module, total] of grams.entries()) {
+          addLowerTriangle(total, dataOf(outputs, calibrationOutputs.gram(module), 'float64'))
+        }
+      })
+      return { totals, grams }
     })
-  } finally {
-    await session.release()
-  }
+    .finally(() => session.release())
   const modules: ModuleCalibration[] = []
   for (let module = 0; module < 2 * model.shape.layers; module++) {
     const described = await describeModule(model, totals, module, tokens.windows * tokens.windowLength)

@@ -1,6 +1,6 @@
 import { EspalierError, type ModelShape } from '@espalier/contracts'
 import { type KeptIndices, packedLength } from '@espalier/pruning'
-import type { CalibrationRecord, WindowedTokens } from './evaluator.js'
+import type { CalibrationRecord, ScoredSequence, WindowedTokens } from './evaluator.js'
 
 /**
  * Refuses windows that the ids cannot fill or that the model cannot hold.
@@ -14,13 +14,7 @@ export function checkWindows(
   checkCount('windowLength', windowLength, 2)
   checkCount('windows', windows, 1)
   const allowed = shape.maxPositions
-  if (windowLength > allowed) {
-    throw new EspalierError(
-      'MODEL_WINDOW_TOO_LONG',
-      `Windows of ${windowLength} tokens: max_position_embeddings allows ${allowed} at most`,
-      { windowLength, allowed },
-    )
-  }
+  if (windowLength > allowed) throw tooLong(windowLength, allowed)
   const needed = windows * windowLength
   if (ids.length < needed) {
     throw new EspalierError(
@@ -29,14 +23,39 @@ export function checkWindows(
       { tokens: ids.length, windows, windowLength, needed },
     )
   }
-  const bad = ids.subarray(0, needed).findIndex((id) => id < 0 || id >= shape.vocabularySize)
-  if (bad >= 0) {
-    throw new EspalierError(
-      'TOKEN_OUT_OF_RANGE',
-      `Token ${ids[bad]} at position ${bad} is outside the model's vocabulary of ${shape.vocabularySize}; is the tokenizer that of the model?`,
-      { token: ids[bad], position: bad, vocabularySize: shape.vocabularySize },
-    )
-  }
+  checkVocabulary(ids.subarray(0, needed), shape)
+}
+
+/**
+ * Refuses rows that the model cannot hold.
+ * @throws EspalierError MODEL_WINDOW_TOO_LONG, TOKEN_OUT_OF_RANGE
+ */
+export function checkTokens(
+  ids: Int32Array,
+  length: number,
+  allowed: number,
+  shape: Pick<ModelShape, 'vocabularySize'>,
+): void {
+  if (length > allowed) throw tooLong(length, allowed)
+  checkVocabulary(ids, shape)
+}
+
+function checkVocabulary(ids: Int32Array, { vocabularySize }: Pick<ModelShape, 'vocabularySize'>): void {
+  const bad = ids.findIndex((id) => id < 0 || id >= vocabularySize)
+  if (bad < 0) return
+  throw new EspalierError(
+    'TOKEN_OUT_OF_RANGE',
+    `Token ${ids[bad]} at position ${bad} is outside the model's vocabulary of ${vocabularySize}; is the tokenizer that of the model?`,
+    { token: ids[bad], position: bad, vocabularySize },
+  )
+}
+
+function tooLong(windowLength: number, allowed: number): EspalierError {
+  return new EspalierError(
+    'MODEL_WINDOW_TOO_LONG',
+    `Windows of ${windowLength} tokens: max_position_embeddings allows ${allowed} at most`,
+    { windowLength, allowed },
+  )
 }
 
 /** @throws EspalierError POLICY_LAYER_COUNT, POLICY_UNIT_OUT_OF_RANGE, POLICY_INVALID */
@@ -95,6 +114,20 @@ export function checkGram({ modules }: CalibrationRecord): void {
     'The calibration was recorded without Gram matrices, which the compensation "least-squares" needs: calibrate with them',
     { compensation: 'least-squares' },
   )
+}
+
+/** @throws EspalierError REQUEST_INVALID */
+export function checkSequences(sequences: readonly ScoredSequence[]): void {
+  checkCount('sequences', sequences.length, 1)
+  for (const [index, { ids, scoredTokens }] of sequences.entries()) {
+    if (Number.isInteger(scoredTokens) && scoredTokens >= 1 && scoredTokens < ids.length) continue
+    const allowed = ids.length - 1
+    throw new EspalierError(
+      'REQUEST_INVALID',
+      `Sequence ${index} of ${ids.length} tokens has ${scoredTokens} scored ones; 1 to ${allowed} are allowed`,
+      { sequence: index, scoredTokens, allowed },
+    )
+  }
 }
 
 /** @throws EspalierError REQUEST_INVALID unless `value` is a whole number of `least` or more */

@@ -1,6 +1,9 @@
-import { checkCount } from './check-request.js'
+import type { Precision } from '@espalier/contracts'
+import { checkCount, checkSequences } from './check-request.js'
 import { countCpus } from './count-cpus.js'
 import type { CalibrationRecord, Evaluator, EvaluatorOptions, WindowedTokens } from './evaluator.js'
+import { measureMany } from './measure-many.js'
+import { planRows } from './plan-rows.js'
 import type { ThreadModel } from './thread-calls.js'
 import { ThreadClient } from './thread-client.js'
 
@@ -8,7 +11,7 @@ import { ThreadClient } from './thread-client.js'
  * Opens a model for measuring: one worker thread with one ONNX Runtime session, whatever the policies.
  *
  * @throws EspalierError MODEL_* for the folder, REQUEST_INVALID, CONFIGURATION_INVALID for a provider that does
- *   not work here, EVALUATION_FAILED
+ *   not work here, EVALUATION_OUT_OF_MEMORY, EVALUATION_FAILED
  */
 export async function createEvaluator(options: EvaluatorOptions): Promise<Evaluator> {
   const model: ThreadModel = {
@@ -16,21 +19,40 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
     threads: options.threads ?? countCpus(),
     provider: options.provider ?? 'cpu',
     batchWindows: options.batchWindows ?? null,
+    deviceId: options.deviceId ?? 0,
+    precision: options.precision ?? 'auto',
+    memoryBytes: options.memoryBytes ?? null,
   }
   checkCount('threads', model.threads, 1)
   if (model.batchWindows !== null) checkCount('batchWindows', model.batchWindows, 1)
+  if (model.memoryBytes !== null) checkCount('memoryBytes', model.memoryBytes, 1)
+  checkCount('deviceId', options.deviceId ?? 0, 0)
   const thread = new ThreadClient()
+  let precision: Precision
   try {
-    await thread.call('open', { model })
+    precision = await thread.call('open', { model })
   } catch (error) {
     await thread.close()
     throw error
   }
   const keyOf = createKeys()
+  const measure: Evaluator['measure'] = ({ signal, onProgress, ...given }) => {
+    const request = { ...given, ids: copyUsed(given), calibrationKey: keyOf(given.calibration) }
+    return thread.call('measure', { model, request }, { signal, onProgress })
+  }
   return {
-    measure: ({ signal, onProgress, ...given }) => {
-      const request = { ...given, ids: copyUsed(given), calibrationKey: keyOf(given.calibration) }
-      return thread.call('measure', { model, request }, { signal, onProgress })
+    precision,
+    measure,
+    measureMany: (request) => measureMany(measure, request),
+    measureContinuations: async ({ signal, onProgress, sequences, ...given }) => {
+      const started = performance.now()
+      checkSequences(sequences)
+      const batches = planRows(sequences, model.batchWindows)
+      const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0)
+      const request = { ...given, sequences: sequences.length, batches, calibrationKey: keyOf(given.calibration) }
+      const report = onProgress && ((tokensDone: number) => onProgress(tokensDone, tokens))
+      const found = await thread.call('measureContinuations', { model, request }, { signal, onProgress: report })
+      return { logLikelihoods: Array.from(found), tokens, seconds: (performance.now() - started) / 1000 }
     },
     calibrate: ({ signal, onProgress, ...tokens }) =>
       thread.call('calibrate', { model, tokens: { ...tokens, ids: copyUsed(tokens) } }, { signal, onProgress }),

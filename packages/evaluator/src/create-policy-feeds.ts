@@ -5,26 +5,59 @@ import { Tensor } from 'onnxruntime-node'
 import type { CalibrationRecord } from './evaluator.js'
 
 /**
- * Inputs of the evaluation graph that say which policy it measures.
+ * Inputs of the evaluation graph that say which policy it measures, beside where it goes on and what it gives.
  *
  * @param fitted by module, output weights in place of the model's, [hidden, input channels kept]
  */
 export function createPolicyFeeds(
   shape: ModelShape,
-  keptIndices: KeptIndices | null,
+  keptIndices: KeptIndices,
   calibration: CalibrationRecord | null,
   fitted: ReadonlyMap<number, Float32Array>,
 ): Record<string, Tensor> {
   const feeds = createCompensationFeeds(shape, calibration)
-  const unitsOf = (module: number) => (module % 2 === 0 ? shape.kvHeads : shape.ffnChannels)
   for (let module = 0; module < 2 * shape.layers; module++) {
-    const kept = keptIndices?.[module] ?? Array.from({ length: unitsOf(module) }, (_, unit) => unit)
+    const kept = keptIndices[module] ?? []
     feeds[evaluationInputs.kept(module)] = new Tensor('int64', BigInt64Array.from(kept, BigInt), [kept.length])
     const weight = fitted.get(module) ?? new Float32Array()
     const dimensions = [shape.hiddenSize, weight.length / shape.hiddenSize]
     feeds[evaluationInputs.outputWeight(module)] = new Tensor('float32', weight, dimensions)
   }
   return feeds
+}
+
+/** What one run computes of a policy. */
+export interface RunSteps {
+  readonly firstModule: number
+  /** [B, T, hidden] before the first module; null: the first module is 0. */
+  readonly state: Tensor | null
+  /** Modules whose states are given. */
+  readonly wanted: Iterable<number>
+}
+
+/** Inputs of a resumable evaluation graph for a batch of ids, [B, T]. */
+export function createStateFeeds(
+  shape: ModelShape,
+  batch: Tensor,
+  { firstModule, state, wanted }: RunSteps,
+): Record<string, Tensor> {
+  const [windows = 0, windowLength = 0] = batch.dims
+  const stateWindows = new BigInt64Array(2 * shape.layers)
+  for (const module of wanted) stateWindows[module] = BigInt(windows)
+  return {
+    [evaluationInputs.firstModule]: new Tensor('int64', BigInt64Array.of(BigInt(firstModule)), []),
+    [evaluationInputs.resumedState]:
+      state ?? new Tensor('float32', new Float32Array(), [0, windowLength, shape.hiddenSize]),
+    [evaluationInputs.stateWindows]: new Tensor('int64', stateWindows, [stateWindows.length]),
+  }
+}
+
+/** The policy that keeps everything. */
+export function allIndices(shape: ModelShape): KeptIndices {
+  const unitsOf = (module: number) => (module % 2 === 0 ? shape.kvHeads : shape.ffnChannels)
+  return Array.from({ length: 2 * shape.layers }, (_, module) =>
+    Array.from({ length: unitsOf(module) }, (_, unit) => unit),
+  )
 }
 
 /** Zeros switch compensation off. */

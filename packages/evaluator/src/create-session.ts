@@ -1,14 +1,17 @@
+import { existsSync } from 'node:fs'
 import { realpath } from 'node:fs/promises'
-import { parse } from 'node:path'
-import { EspalierError } from '@espalier/contracts'
+import { createRequire } from 'node:module'
+import { dirname, join, parse } from 'node:path'
+import { EspalierError, type ExecutionProvider } from '@espalier/contracts'
 import { type HuggingFaceModel, type LocateWeight, locateInModel } from '@espalier/model-graph'
 import { OnnxGraph } from '@espalier/tensor-files'
 import { InferenceSession } from 'onnxruntime-node'
-import type { ExecutionProvider } from './evaluator.js'
 
 export interface SessionSettings {
   readonly threads: number
   readonly provider: ExecutionProvider
+  /** Which CUDA device; default: 0. */
+  readonly deviceId?: number
 }
 
 interface GraphSettings extends SessionSettings {
@@ -22,11 +25,11 @@ const errorsOnly = 3
 /** A session of a graph whose external data are named from the root of the file system (see `locateWeights`). */
 export async function createSession(
   graph: Uint8Array | string,
-  { threads, provider, optimize = true }: GraphSettings,
+  { threads, provider, deviceId = 0, optimize = true }: GraphSettings,
 ): Promise<InferenceSession> {
-  if (provider === 'cuda') await probeCuda()
+  if (provider === 'cuda') await probeCuda(deviceId)
   const options: InferenceSession.SessionOptions = {
-    executionProviders: provider === 'cuda' ? ['cuda', 'cpu'] : ['cpu'],
+    executionProviders: provider === 'cuda' ? [{ name: 'cuda', deviceId }, 'cpu'] : ['cpu'],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
@@ -39,7 +42,13 @@ export async function createSession(
   const root = parse(process.cwd()).root
   return InferenceSession.create(graph, {
     ...options,
-    extra: { session: { model_external_initializers_file_folder_path: root } },
+    extra: {
+      session: {
+        model_external_initializers_file_folder_path: root,
+        // Weights lie beside the arena, not in it: it then holds only what a run needs, and grows by that.
+        use_device_allocator_for_initializers: provider === 'cuda' ? '1' : '0',
+      },
+    },
   })
 }
 
@@ -59,22 +68,40 @@ export async function locateWeights(model: HuggingFaceModel): Promise<LocateWeig
   }
 }
 
-/** A one-node session tells whether CUDA works; that ONNX Runtime was compiled with it does not. */
-async function probeCuda(): Promise<void> {
+/**
+ * A one-node session tells whether CUDA works; that ONNX Runtime was compiled with it does not. Where its CUDA library
+ * is not installed, none is tried: ONNX Runtime would print an error of its own.
+ *
+ * @throws EspalierError CONFIGURATION_INVALID
+ */
+export async function probeCuda(deviceId: number): Promise<void> {
+  if (!existsSync(cudaLibrary)) throw noCuda(deviceId, `ONNX Runtime's CUDA library ${cudaLibrary} is not installed`)
   const graph = new OnnxGraph('probe')
   graph.addInput('x', 'float', [1])
   graph.addOutput(graph.add('Abs', ['x']), 'float', [1])
   try {
     const bytes = graph.encodeModel({ opset: 21, producer: 'espalier' })
-    const session = await InferenceSession.create(bytes, { executionProviders: ['cuda'], logSeverityLevel: 4 })
+    const session = await InferenceSession.create(bytes, {
+      executionProviders: [{ name: 'cuda', deviceId }],
+      logSeverityLevel: 4,
+    })
     await session.release()
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new EspalierError(
-      'CONFIGURATION_INVALID',
-      `The provider cuda was asked for and cannot be used here: ${reason}. Use the provider cpu, or install ONNX Runtime's CUDA libraries on a machine with a CUDA device`,
-      { provider: 'cuda', reason },
-      { cause },
-    )
+    throw noCuda(deviceId, cause instanceof Error ? cause.message : String(cause), cause)
   }
+}
+
+/** Where the install script of onnxruntime-node puts it. */
+const cudaLibrary = join(
+  dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json')),
+  ...['bin', 'napi-v6', process.platform, process.arch, 'libonnxruntime_providers_cuda.so'],
+)
+
+function noCuda(deviceId: number, reason: string, cause?: unknown): EspalierError {
+  return new EspalierError(
+    'CONFIGURATION_INVALID',
+    `The provider cuda was asked for and cannot be used here: ${reason}. Use the provider cpu, or install ONNX Runtime's CUDA libraries on a machine with a CUDA device`,
+    { provider: 'cuda', deviceId, reason },
+    { cause },
+  )
 }

@@ -3,10 +3,17 @@ import { parentPort } from 'node:worker_threads'
 import { recordError } from '@espalier/contracts'
 import { buildEvaluationGraph, openModel } from '@espalier/model-graph'
 import { calibrateModel } from './calibrate-model.js'
-import { createSession, locateWeights } from './create-session.js'
+import { choosePrecision } from './choose-precision.js'
+import { createSession, locateWeights, probeCuda } from './create-session.js'
+import { FittingBatch, outOfMemory } from './fit-batch.js'
 import { FittedWeights } from './fitted-weights.js'
+import { measureContinuations } from './measure-continuations.js'
 import { measureLogits } from './measure-logits.js'
-import { measurePolicy, type PolicySession } from './measure-policy.js'
+import { measurePolicy } from './measure-policy.js'
+import { findOutOfMemory } from './out-of-memory.js'
+import type { PolicySession } from './policy-session.js'
+import { PrefixStates } from './prefix-states.js'
+import { runLatencies } from './run-latencies.js'
 import { runProducts } from './run-products.js'
 import { Aborted, type CallControl } from './run-windows.js'
 import type {
@@ -43,31 +50,60 @@ port.on('message', async ({ call, abort }: ThreadRequest) => {
 async function answer(call: ThreadCall, control: CallControl): Promise<ThreadResults[ThreadCallKind]> {
   switch (call.kind) {
     case 'open':
-      await open(call.payload.model)
-      return null
+      return (await open(call.payload.model)).precision
     case 'measure': {
       const session = await open(call.payload.model)
       return measurePolicy(session, call.payload.request, call.payload.model.batchWindows, control)
     }
+    case 'measureContinuations':
+      return measureContinuations(await open(call.payload.model), call.payload.request, control)
     case 'calibrate': {
-      const { model } = await open(call.payload.model)
-      return calibrateModel(model, call.payload.model, call.payload.tokens, call.payload.model.batchWindows, control)
+      const { model, batch } = await open(call.payload.model)
+      return calibrateModel(
+        model,
+        batch,
+        call.payload.model,
+        call.payload.tokens,
+        call.payload.model.batchWindows,
+        control,
+      )
     }
     case 'measureLogits':
       return measureLogits(call.payload.path, call.payload.tokens, call.payload.threads, control)
     case 'measureProductPeak':
       return runProducts(call.payload.threads)
+    case 'probeCuda':
+      await probeCuda(call.payload.deviceId)
+      return null
+    case 'measureLatencies':
+      return runLatencies(call.payload)
     case 'close':
       await opened?.session.release()
       return null
   }
 }
 
+/** What a session that does not even load is measured by. */
+const shortestWindow = 2
+
 async function open(settings: ThreadModel): Promise<PolicySession> {
   if (opened === null) {
     const model = await openModel(settings.modelDirectory)
-    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model) })
-    opened = { model, session: await createSession(graph, settings), fittedWeights: new FittedWeights(model) }
+    // A state lies in this process's memory; a GPU computes again what would have to be moved there and back.
+    const resumable = settings.provider === 'cpu'
+    const precision = choosePrecision(settings.precision, settings.provider, model)
+    const device = { provider: settings.provider, computeBytes: precision === 'fp32' ? 4 : 2 } as const
+    const memory = { shape: model.shape, device, limitBytes: settings.memoryBytes }
+    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model), precision, resumable })
+    const session = await createSession(graph, settings).catch((error: unknown) => {
+      const found = findOutOfMemory(error)
+      throw found === null ? error : outOfMemory(memory, shortestWindow, found, error)
+    })
+    opened = {
+      ...{ model, precision, session, batch: new FittingBatch(memory) },
+      fittedWeights: new FittedWeights(model),
+      prefixStates: resumable ? new PrefixStates() : null,
+    }
   }
   return opened
 }

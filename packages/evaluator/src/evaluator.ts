@@ -1,8 +1,5 @@
-import type { Compensation, ImportanceMetric } from '@espalier/contracts'
+import type { Compensation, ExecutionProvider, ImportanceMetric, Precision } from '@espalier/contracts'
 import type { KeptIndices, ModuleStatistics } from '@espalier/pruning'
-
-/** Where the graph runs. `cuda` needs the CUDA libraries of ONNX Runtime and a device. */
-export type ExecutionProvider = 'cpu' | 'cuda'
 
 /** Statistics of one module over the calibration tokens, and its mean output without bias. */
 export interface ModuleCalibration extends ModuleStatistics {
@@ -47,6 +44,42 @@ export interface MeasureRequest extends WindowedTokens, RunOptions {
   readonly compensation?: Compensation | undefined
   /** How the kept units were chosen, if they are the most important ones: then least squares is solved faster. */
   readonly metric?: ImportanceMetric | undefined
+  /**
+   * For every policy that will be measured on the same windows after this one, how many first modules it has in common
+   * with this one (`countSharedModules`). What they share is kept until then and not computed again; the numbers are
+   * the same to the bit. Only what the call before this one kept is used, so policies with the longest common prefixes
+   * should follow each other. Without effect on a GPU, where moving the state costs more.
+   */
+  readonly sharedModules?: readonly number[] | undefined
+}
+
+/** Several policies on the same windows. */
+export interface MeasureManyRequest extends Omit<MeasureRequest, 'keptIndices' | 'sharedModules'> {
+  readonly policies: readonly KeptIndices[]
+}
+
+/** Tokens of which the last ones are scored, given all before them. */
+export interface ScoredSequence {
+  readonly ids: Int32Array
+  /** From 1 to one less than there are. */
+  readonly scoredTokens: number
+}
+
+/** Sequences of any lengths, up to one token more than the model has positions: the last one is only predicted. */
+export interface ContinuationsRequest
+  extends Omit<MeasureRequest, keyof WindowedTokens | 'onProgress'>,
+    Pick<RunOptions, 'signal'> {
+  readonly sequences: readonly ScoredSequence[]
+  /** Called after every batch. */
+  readonly onProgress?: ((tokensDone: number, tokens: number) => void) | undefined
+}
+
+export interface ContinuationsMeasurement {
+  /** Of each sequence's scored tokens, in nats. */
+  readonly logLikelihoods: readonly number[]
+  /** Tokens that were computed, without padding; shared starts count once. */
+  readonly tokens: number
+  readonly seconds: number
 }
 
 export interface CalibrateRequest extends WindowedTokens, RunOptions {
@@ -69,20 +102,45 @@ export interface EvaluatorOptions {
   readonly modelDirectory: string
   /** Threads of the matrix products; default: the CPUs this process may use. */
   readonly threads?: number | undefined
+  /** `cuda` needs the CUDA libraries of ONNX Runtime and a device. Default: cpu. */
   readonly provider?: ExecutionProvider | undefined
+  /** Which CUDA device; default: 0. */
+  readonly deviceId?: number | undefined
+  /** Of matrix products. Default `auto`: fp32 on a CPU, the type of the weights on a GPU. */
+  readonly precision?: Precision | 'auto' | undefined
+  /**
+   * Memory that the evaluator may take, bytes. Runs hold no more windows than fit by the formula of `cost-model`; the
+   * Node.js binding of ONNX Runtime hands no limit to its arena. Default: not limited.
+   */
+  readonly memoryBytes?: number | undefined
   /** Windows in one run of the graph; default: as many as make about 2048 tokens. */
   readonly batchWindows?: number | undefined
 }
 
 /** Measures one model. Calls wait for each other; the calling thread is never blocked. */
 export interface Evaluator {
+  /** In which the products are computed. */
+  readonly precision: Precision
   /**
    * Perplexity of a policy.
    *
    * @throws EspalierError TEXT_TOO_SHORT, MODEL_WINDOW_TOO_LONG, TOKEN_OUT_OF_RANGE, POLICY_LAYER_COUNT,
-   *   POLICY_UNIT_OUT_OF_RANGE, POLICY_UNCALIBRATED, EVALUATION_NOT_FINITE, EVALUATION_FAILED
+   *   POLICY_UNIT_OUT_OF_RANGE, POLICY_UNCALIBRATED, EVALUATION_NOT_FINITE, EVALUATION_OUT_OF_MEMORY, EVALUATION_FAILED
    */
   measure(request: MeasureRequest): Promise<Measurement>
+  /**
+   * Measures policies one after another, in an order of its own: first modules that they have in common are computed
+   * once, and every number is the one that `measure` gives. Results in the order of the policies; `seconds` is what a
+   * policy added. Progress counts the windows of all policies. Errors of `measure`: the first ends the call.
+   */
+  measureMany(request: MeasureManyRequest): Promise<Measurement[]>
+  /**
+   * Log-likelihood of continuations under a policy, as multiple-choice tasks need them. Sequences of similar length run
+   * together; one that starts another one costs nothing.
+   *
+   * @throws EspalierError REQUEST_INVALID for a sequence without scored tokens or without others; errors of `measure`
+   */
+  measureContinuations(request: ContinuationsRequest): Promise<ContinuationsMeasurement>
   /**
    * Runs the dense model once and records its modules' statistics. Errors of `measure`, and CALIBRATION_TOO_LARGE when
    * Gram matrices are wanted that would not fit into memory.

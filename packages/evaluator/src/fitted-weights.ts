@@ -25,6 +25,8 @@ export interface FitRequest {
   /** Stands for the calibration: the same record, the same key. */
   readonly calibrationKey: string
   readonly keptIndices: KeptIndices
+  /** Modules before it need no weights. */
+  readonly firstModule: number
   /** null: the kept units follow no ranking. */
   readonly metric: ImportanceMetric | null
 }
@@ -51,14 +53,14 @@ export class FittedWeights {
   }
 
   /**
-   * For every module that keeps some units and not all, [hidden, kept input channels] in the precision of the model's
+   * For every module from the first wanted one that keeps some units and not all, [hidden, kept input channels] in the precision of the model's
    * weights, so that an exported model holds exactly what is measured.
    */
   async fit(request: FitRequest, checkAborted: () => void): Promise<ReadonlyMap<number, Float32Array>> {
     const fitted = new Map<number, Float32Array>()
     for (const module of createPrunableModel(this.#model.shape).modules) {
       const kept = request.keptIndices[module.index] ?? []
-      if (kept.length === 0 || kept.length === module.units) continue
+      if (module.index < request.firstModule || kept.length === 0 || kept.length === module.units) continue
       checkAborted()
       fitted.set(module.index, await this.#fitModule(request, module, kept))
     }

@@ -4,15 +4,21 @@ export { createEvaluator } from './create-evaluator.js'
 export type {
   CalibrateRequest,
   CalibrationRecord,
+  ContinuationsMeasurement,
+  ContinuationsRequest,
   Evaluator,
   EvaluatorOptions,
-  ExecutionProvider,
+  MeasureManyRequest,
   Measurement,
   MeasureRequest,
   ModuleCalibration,
   RunOptions,
+  ScoredSequence,
   WindowedTokens,
 } from './evaluator.js'
+export { type DeviceRequest, type EvaluatorDeviceDescription, findDevice } from './find-device.js'
 export { gramBytesOf } from './gram-memory.js'
+export { measureLatencies } from './measure-latencies.js'
 export { type MeasureLogitsRequest, measureLogitsModel } from './measure-logits-model.js'
 export { measureProductPeak } from './measure-product-peak.js'
+export { countSharedModules } from './shared-modules.js'

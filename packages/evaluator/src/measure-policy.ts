@@ -1,64 +1,75 @@
-import { evaluationInputs, type HuggingFaceModel } from '@espalier/model-graph'
-import type { InferenceSession } from 'onnxruntime-node'
-import { checkCalibration, checkGram, checkKeptIndices, checkWindows } from './check-request.js'
-import { createPolicyFeeds } from './create-policy-feeds.js'
-import type { Measurement, MeasureRequest, RunOptions } from './evaluator.js'
+import type { ModelShape } from '@espalier/contracts'
+import { evaluationInputs, evaluationOutputs } from '@espalier/model-graph'
+import type { Tensor } from 'onnxruntime-node'
+import { checkWindows } from './check-request.js'
+import { createStateFeeds } from './create-policy-feeds.js'
+import type { Measurement } from './evaluator.js'
 import { explainNotFinite } from './explain-not-finite.js'
-import type { FittedWeights } from './fitted-weights.js'
+import type { PolicyRequest, PolicySession } from './policy-session.js'
+import { namePrefixes } from './prefix-states.js'
+import { checkPolicy, preparePolicyFeeds } from './prepare-policy-feeds.js'
 import {
-  Aborted,
   type CallControl,
   dataOf,
   defaultBatchWindows,
   findNotFinite,
+  outputOf,
   runWindows,
   summarize,
 } from './run-windows.js'
 
-/** What a policy is measured with. */
-export interface PolicySession {
-  readonly model: HuggingFaceModel
-  /** Of the evaluation graph. */
-  readonly session: InferenceSession
-  readonly fittedWeights: FittedWeights
-}
-
-/** Stands for the calibration of a request wherever fitted weights are kept. */
-export interface PolicyRequest extends Omit<MeasureRequest, keyof RunOptions> {
-  readonly calibrationKey: string
-}
-
 /** Measures a policy in a session of the evaluation graph. Errors: see `Evaluator.measure`. */
 export async function measurePolicy(
-  { model, session, fittedWeights }: PolicySession,
+  policySession: PolicySession,
   request: PolicyRequest,
   batchWindows: number | null,
   control: CallControl,
 ): Promise<Measurement> {
   const started = performance.now()
-  const { windowLength, keptIndices, calibrationKey } = request
-  const calibration = request.compensation === 'none' ? null : request.calibration
-  checkWindows(request, model.shape)
-  if (keptIndices) checkKeptIndices(keptIndices, model.shape)
-  if (calibration) checkCalibration(calibration, model.shape)
-  const checkAborted = () => {
-    if (control.isAborted()) throw new Aborted()
-  }
-  let fitted: ReadonlyMap<number, Float32Array> = new Map()
-  if (keptIndices && calibration && request.compensation === 'least-squares') {
-    checkGram(calibration)
-    const metric = request.metric ?? null
-    fitted = await fittedWeights.fit({ calibration, calibrationKey, keptIndices, metric }, checkAborted)
-  }
-  const feeds = createPolicyFeeds(model.shape, keptIndices, calibration, fitted)
+  const { windowLength } = request
+  checkWindows(request, policySession.model.shape)
+  const wanted = Math.min(request.windows, batchWindows ?? defaultBatchWindows(windowLength))
+  const nll = await policySession.batch.run(windowLength, wanted, (size) =>
+    measureWindows(policySession, request, size, control),
+  )
+  return summarize(nll, windowLength, (performance.now() - started) / 1000)
+}
+
+/** The negative log-likelihood of every window, `size` windows a run. */
+async function measureWindows(
+  policySession: PolicySession,
+  request: PolicyRequest,
+  size: number,
+  control: CallControl,
+): Promise<number[]> {
+  const { model, session, prefixStates } = policySession
+  const { windowLength, sharedModules = [] } = request
+  const policy = checkPolicy(request, model.shape)
+  const prefixes = namePrefixes({ ...request, batchWindows: size, compensation: policy.key }, policy.keptIndices)
+  const resume = prefixStates?.find(prefixes) ?? { module: 0, batches: [] }
+  const chosen = prefixStates?.choose(sharedModules, prefixes.length, stateBytesOf(request, model.shape)) ?? []
+  const states = new Map(chosen.filter((module) => module > resume.module).map((module) => [module, [] as Tensor[]]))
+
+  const feeds = await preparePolicyFeeds(policySession, policy, resume.module, control)
+  const fetches = [evaluationOutputs.nll, ...Array.from(states.keys(), evaluationOutputs.state)]
   const nll: number[] = []
-  await runWindows(request, batchWindows ?? defaultBatchWindows(windowLength), control, async (batch) => {
-    const outputs = await session.run({ ...feeds, [evaluationInputs.ids]: batch })
-    nll.push(...sumRows(dataOf(outputs, 'nll', 'float32'), windowLength - 1))
+  await runWindows(request, size, control, async (batch, firstWindow) => {
+    const state = resume.batches[firstWindow / size] ?? null
+    const steps = { firstModule: resume.module, state, wanted: states.keys() }
+    const stateFeeds = prefixStates === null ? {} : createStateFeeds(model.shape, batch, steps)
+    const outputs = await session.run({ ...feeds, ...stateFeeds, [evaluationInputs.ids]: batch }, fetches)
+    nll.push(...sumRows(dataOf(outputs, evaluationOutputs.nll, 'float32'), windowLength - 1))
+    for (const [module, batches] of states) batches.push(outputOf(outputs, evaluationOutputs.state(module), 'float32'))
   })
   const bad = findNotFinite(nll)
   if (bad !== null) throw await explainNotFinite(model, `The negative log-likelihood of window ${bad} is ${nll[bad]}`)
-  return summarize(nll, windowLength, (performance.now() - started) / 1000)
+  prefixStates?.keep(prefixes, chosen, states)
+  return nll
+}
+
+/** Bytes of the state before one module over all windows. */
+function stateBytesOf({ windows, windowLength }: PolicyRequest, { hiddenSize }: ModelShape): number {
+  return windows * windowLength * hiddenSize * Float32Array.BYTES_PER_ELEMENT
 }
 
 /** Sums rows of `width` in float64. */

@@ -1,9 +1,7 @@
 import { EspalierError } from '@espalier/contracts'
+import { tokensPerRun } from '@espalier/cost-model'
 import { Tensor } from 'onnxruntime-node'
 import type { Measurement, WindowedTokens } from './evaluator.js'
-
-/** Tokens that one run of a graph holds when nobody says otherwise: large matrices, small activations. */
-const tokensPerRun = 2048
 
 /** Thrown inside the evaluation thread when the caller has given up. */
 export class Aborted extends Error {}
@@ -59,14 +57,19 @@ export function findNotFinite(values: ArrayLike<number>): number | null {
   return null
 }
 
-/** An output of a run as the array of its type. */
+/** The data of an output of a run, as the array of its type. */
 export function dataOf<T extends 'float32' | 'float64'>(
   outputs: Readonly<Record<string, Tensor>>,
   name: string,
   type: T,
 ): Tensor.DataTypeMap[T] {
+  return outputOf(outputs, name, type).data as Tensor.DataTypeMap[T]
+}
+
+/** An output of a run. */
+export function outputOf(outputs: Readonly<Record<string, Tensor>>, name: string, type: 'float32' | 'float64'): Tensor {
   const output = outputs[name]
-  if (output?.type === type) return output.data as Tensor.DataTypeMap[T]
+  if (output?.type === type) return output
   throw new EspalierError(
     'EVALUATION_FAILED',
     `The graph gave ${output ? output.type : 'nothing'} as ${name}; expected ${type}`,

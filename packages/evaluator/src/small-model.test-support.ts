@@ -7,19 +7,24 @@ import { writeSafetensors } from '@espalier/tensor-files'
 /** File name -> bytes. */
 export type ModelFiles = Map<string, Buffer>
 
-const [layers, hidden, headDim, kvHeads, queryHeads, channels] = [2, 16, 8, 1, 2, 24] as const
+const [layers, hidden, headDim, kvHeads, queryHeads, defaultChannels] = [2, 16, 8, 1, 2, 24] as const
 export const vocabulary = 260
 export const maxPositions = 64
 
 export const smallConfig = {
   ...{ architectures: ['LlamaForCausalLM'], model_type: 'llama', hidden_act: 'silu', hidden_size: hidden },
-  ...{ intermediate_size: channels, num_hidden_layers: layers, num_attention_heads: queryHeads, head_dim: headDim },
+  ...{
+    intermediate_size: defaultChannels,
+    num_hidden_layers: layers,
+    num_attention_heads: queryHeads,
+    head_dim: headDim,
+  },
   ...{ num_key_value_heads: kvHeads, vocab_size: vocabulary, max_position_embeddings: maxPositions },
   ...{ rms_norm_eps: 1e-5, rope_theta: 10000, tie_word_embeddings: false, attention_bias: false, mlp_bias: false },
 }
 
 /** Every tensor of a Llama model of two layers. */
-function shapes(): Record<string, number[]> {
+function shapes(channels: number): Record<string, number[]> {
   const [queries, keys] = [queryHeads * headDim, kvHeads * headDim]
   const all: Record<string, number[]> = {
     'model.embed_tokens.weight': [vocabulary, hidden],
@@ -38,11 +43,19 @@ function shapes(): Record<string, number[]> {
   return all
 }
 
+/** Of a longer tensor the rest repeats what was drawn: drawing takes long. */
+const mostDrawn = 8192
+
 /** The model in one file, and the same in two shards; both with a tokenizer of bytes. */
-export async function createSmallModel(): Promise<{ single: ModelFiles; sharded: ModelFiles }> {
+export async function createSmallModel(
+  channels: number = defaultChannels,
+): Promise<{ single: ModelFiles; sharded: ModelFiles }> {
   const random = createRandomGenerator(1, 'weights')
-  const tensors = Object.entries(shapes()).map(([name, shape]) => {
-    const values = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => 0.2 * random.normal())
+  const tensors = Object.entries(shapes(channels)).map(([name, shape]) => {
+    const length = shape.reduce((a, b) => a * b, 1)
+    const drawn = Float32Array.from({ length: Math.min(length, mostDrawn) }, () => 0.2 * random.normal())
+    const values = new Float32Array(length)
+    for (let at = 0; at < length; at += drawn.length) values.set(drawn.subarray(0, length - at), at)
     return { name, dtype: 'F32' as const, shape, read: async () => new Uint8Array(values.buffer) }
   })
   const half = tensors.length >> 1
@@ -50,7 +63,7 @@ export async function createSmallModel(): Promise<{ single: ModelFiles; sharded:
   const nameOf = (shard: number) => `model-0000${shard + 1}-of-00002.safetensors`
   const weightMap = Object.fromEntries(shards.flatMap((part, shard) => part.map(({ name }) => [name, nameOf(shard)])))
   const common: [string, Buffer][] = [
-    ['config.json', Buffer.from(JSON.stringify(smallConfig))],
+    ['config.json', Buffer.from(JSON.stringify({ ...smallConfig, intermediate_size: channels }))],
     ['tokenizer.json', Buffer.from(JSON.stringify(byteTokenizer()))],
   ]
   const folder = await mkdtemp(join(tmpdir(), 'espalier-small-'))

@@ -1,13 +1,18 @@
-import type { RecordedError } from '@espalier/contracts'
+import type { LatencyTable, Precision, RecordedError } from '@espalier/contracts'
 import type { SessionSettings } from './create-session.js'
 import type { CalibrateRequest, CalibrationRecord, Measurement, RunOptions, WindowedTokens } from './evaluator.js'
-import type { PolicyRequest } from './measure-policy.js'
+import type { PlannedContinuations } from './measure-continuations.js'
+import type { PolicyRequest } from './policy-session.js'
+import type { LatencySettings } from './run-latencies.js'
 
 /** The model that a call is about. Every call carries it, so that a thread started anew needs no history. */
 export interface ThreadModel extends SessionSettings {
   readonly modelDirectory: string
   /** null: by the number of tokens. */
   readonly batchWindows: number | null
+  readonly precision: Precision | 'auto'
+  /** null: not limited. */
+  readonly memoryBytes: number | null
 }
 
 interface CallOf<K extends string, P> {
@@ -19,20 +24,26 @@ interface CallOf<K extends string, P> {
 export type ThreadCall =
   | CallOf<'open', { readonly model: ThreadModel }>
   | CallOf<'measure', { readonly model: ThreadModel; readonly request: PolicyRequest }>
+  | CallOf<'measureContinuations', { readonly model: ThreadModel; readonly request: PlannedContinuations }>
   | CallOf<'calibrate', { readonly model: ThreadModel; readonly tokens: Omit<CalibrateRequest, keyof RunOptions> }>
   | CallOf<'measureLogits', { readonly path: string; readonly tokens: WindowedTokens; readonly threads: number }>
   | CallOf<'measureProductPeak', { readonly threads: number }>
+  | CallOf<'probeCuda', { readonly deviceId: number }>
+  | CallOf<'measureLatencies', LatencySettings>
   | CallOf<'close', null>
 export type ThreadCallKind = ThreadCall['kind']
 export type ThreadPayload<K extends ThreadCallKind> = Extract<ThreadCall, { kind: K }>['payload']
 
 /** What each call gives. */
 export interface ThreadResults {
-  open: null
+  open: Precision
   measure: Measurement
+  measureContinuations: Float64Array
   calibrate: CalibrationRecord
   measureLogits: Measurement
   measureProductPeak: number
+  probeCuda: null
+  measureLatencies: LatencyTable
   close: null
 }
 

@@ -2,6 +2,7 @@ import type { ModelShape } from '@espalier/contracts'
 import type { OnnxGraph } from '@espalier/tensor-files'
 import type { GraphOperators, QueryBlock, SequenceValues } from './build-operators.js'
 import { GraphWeights, type LocateWeight } from './build-weights.js'
+import { type ComputeType, castTo } from './compute-type.js'
 import type { HuggingFaceModel, LayerTensors, RotaryEmbedding, TensorLocation } from './hugging-face-model.js'
 
 /** What every layer of a graph reads. */
@@ -30,22 +31,27 @@ export function addDecoderContext(
   model: HuggingFaceModel,
   operators: GraphOperators,
   locate: LocateWeight,
+  computeType: ComputeType = 'float',
 ): DecoderContext {
   const ids = graph.addInput('input_ids', 'int64', ['batch', 'sequence'])
   const length = graph.add('Shape', [ids], { start: 1, end: 2 })
   const positions = graph.add('Range', [graph.int64(0), graph.add('Squeeze', [length]), graph.int64(1)])
-  const sequences = addSequences(graph, model, positions, length)
+  const sequences = addSequences(graph, model, { positions, length, computeType })
   const sequenceOf = (layer: LayerTensors) => {
     const sequence = sequences[model.layers.indexOf(layer)]
     if (sequence === undefined) throw new RangeError('The layer is of another model')
     return sequence
   }
-  return { model, operators, sequenceOf, weights: new GraphWeights(graph, locate) }
+  return { model, operators, sequenceOf, weights: new GraphWeights(graph, locate, computeType) }
 }
 
 /** One a layer; what two layers have in common is added once. */
-function addSequences(graph: OnnxGraph, model: HuggingFaceModel, positions: string, length: string): SequenceValues[] {
-  const rotation = oncePerKey((rope: RotaryEmbedding) => addRotation(graph, rope, positions))
+function addSequences(
+  graph: OnnxGraph,
+  model: HuggingFaceModel,
+  { positions, length, computeType }: { positions: string; length: string; computeType: ComputeType },
+): SequenceValues[] {
+  const rotation = oncePerKey((rope: RotaryEmbedding) => addRotation(graph, rope, positions, computeType))
   const mask = oncePerKey((window: number | null) => addCausalMask(graph, positions, positions, window))
   const blocks = oncePerKey((window: number | null) => addQueryBlocks(graph, positions, length, window))
   return model.config.attention.map(({ window, rope }) => ({
@@ -92,13 +98,20 @@ function addFirstKey(graph: OnnxGraph, from: string, window: number): string {
   return graph.add('Max', [graph.add('Sub', [from, graph.int64([window])]), graph.int64([0])])
 }
 
-/** Cosine and sine [T, D / 2] of position x inverse frequency, in float as transformers computes them. */
-function addRotation(graph: OnnxGraph, rope: RotaryEmbedding, positions: string): { cosine: string; sine: string } {
+/** Cosine and sine [T, D / 2] of position x inverse frequency, computed in float as transformers does. */
+function addRotation(
+  graph: OnnxGraph,
+  rope: RotaryEmbedding,
+  positions: string,
+  computeType: ComputeType,
+): { cosine: string; sine: string } {
   const column = graph.add('Cast', [graph.add('Unsqueeze', [positions, graph.int64([1])])], { to: { type: 'float' } })
   const angles = graph.add('Mul', [column, graph.float(Float32Array.from(rope.inverseFrequencies))])
   const scaled = (value: string) =>
     rope.attentionFactor === 1 ? value : graph.add('Mul', [value, graph.float(rope.attentionFactor)])
-  return { cosine: scaled(graph.add('Cos', [angles])), sine: scaled(graph.add('Sin', [angles])) }
+  const rotation = (operator: 'Cos' | 'Sin') =>
+    castTo(graph, scaled(graph.add(operator, [angles])), 'float', computeType)
+  return { cosine: rotation('Cos'), sine: rotation('Sin') }
 }
 
 /** [queries, keys]: 0 where a query may look, that is at q - window < k <= q. */
@@ -118,7 +131,8 @@ function addTooEarly(graph: OnnxGraph, from: string, to: string, window: number)
 export function addEmbedding(graph: OnnxGraph, { model, weights }: DecoderContext): string {
   const embedded = weights.gathered(graph, model.embedding, model.embedding.shape, 0, 'input_ids')
   const { embeddingScale } = model.config
-  return embeddingScale === 1 ? embedded : graph.add('Mul', [embedded, graph.float(embeddingScale)])
+  if (embeddingScale === 1) return embedded
+  return graph.add('Mul', [embedded, castTo(graph, graph.float(embeddingScale), 'float', weights.computeType)])
 }
 
 export function addNorm(graph: OnnxGraph, context: DecoderContext, value: string, weight: TensorLocation): string {
@@ -128,9 +142,10 @@ export function addNorm(graph: OnnxGraph, context: DecoderContext, value: string
 
 /** What a norm multiplies by: its weight, or 1 + its weight. */
 export function addNormFactor(graph: OnnxGraph, { model, weights }: DecoderContext, weight: TensorLocation): string {
-  const stored = weights.float(graph, weight)
   const { normOffset } = model.config
-  return normOffset === 0 ? stored : graph.add('Add', [stored, graph.float(normOffset)])
+  if (normOffset === 0) return weights.value(graph, weight)
+  const factor = graph.add('Add', [weights.float(graph, weight), graph.float(normOffset)])
+  return castTo(graph, factor, 'float', weights.computeType)
 }
 
 /**
@@ -144,7 +159,7 @@ export function addAttention(
   normed: string,
   kept: string | null,
 ): string {
-  const { operators, model } = context
+  const { operators, model, weights } = context
   const { attentionScale: scale, attentionSoftcap: softcap } = model.config
   const { headDim } = model.shape
   const heads = headsPerGroup(model.shape)
@@ -158,7 +173,7 @@ export function addAttention(
   return operators.attend(
     graph,
     context.sequenceOf(layer),
-    { headsPerGroup: heads, headDim, scale, softcap },
+    { headsPerGroup: heads, headDim, scale, softcap, computeType: weights.computeType },
     query,
     key,
     value,
@@ -206,8 +221,8 @@ function addUnitProjection(
 ): string {
   const addBias = (product: string, biasValue: string) => graph.add('Add', [product, biasValue])
   if (kept === null) {
-    const product = operators.project(graph, value, weights.float(graph, weight))
-    return bias === null ? product : addBias(product, weights.float(graph, bias))
+    const product = operators.project(graph, value, weights.value(graph, weight))
+    return bias === null ? product : addBias(product, weights.value(graph, bias))
   }
   const [outputs = 0, inputs = 0] = weight.shape
   const units = outputs / rows

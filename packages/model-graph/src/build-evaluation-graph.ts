@@ -1,3 +1,4 @@
+import type { Precision } from '@espalier/contracts'
 import { OnnxGraph } from '@espalier/tensor-files'
 import {
   addAttention,
@@ -13,6 +14,7 @@ import { fusedOperators } from './build-fused-operators.js'
 import { addTokenLikelihood } from './build-likelihood.js'
 import { contribDomain } from './build-operators.js'
 import { type LocateWeight, locateInModel } from './build-weights.js'
+import { type ComputeType, castTo, computeTypeOf } from './compute-type.js'
 import type { HuggingFaceModel, LayerTensors, TensorLocation } from './hugging-face-model.js'
 
 /** Standard operators' version and producer of the graphs that Espalier itself runs. */
@@ -25,6 +27,10 @@ export interface EvaluationGraphOptions {
   /** Default: beside `config.json`. */
   readonly locate?: LocateWeight
   readonly likelihoodRows?: number
+  /** Whether a run can start from a state and give states; `false`: there are no inputs and outputs for that. Default: true. */
+  readonly resumable?: boolean
+  /** Of products and of what flows between them; inputs and outputs are float in any case. Default: fp32. */
+  readonly precision?: Precision
 }
 
 /** Names of the inputs of the evaluation graph; module order as everywhere. */
@@ -41,36 +47,56 @@ export const evaluationInputs = {
   ffnMeans: 'ffn_means',
   /** float [2 x layers, hidden]: W times the mean input; zeros: no compensation. */
   outputMeans: 'output_means',
+  /** int64 []: the first module that is computed. */
+  firstModule: 'first_module',
+  /** float [B, T, hidden]: the state before `firstModule`, see `evaluationOutputs`; no windows if that is 0. */
+  resumedState: 'resumed_state',
+  /** int64 [2 x layers]: of how many windows the state before each module is wanted, all B or none. */
+  stateWindows: 'state_windows',
+} as const
+
+/** Names of the outputs of the evaluation graph. */
+export const evaluationOutputs = {
+  /** float [B x (T - 1)]: negative log-likelihood of every next token. */
+  nll: 'nll',
+  /** float [windows wanted, T, hidden]: the residual stream before a module; there is none of module 0. */
+  state: (module: number) => `state_${module}`,
 } as const
 
 /**
  * One graph that measures any policy of a model: the policy is an input, the likelihood is computed inside.
  *
- * Inputs: `evaluationInputs`. Output: `nll` float [B x (T - 1)], negative log-likelihood of every next token.
- * A module with no kept unit is skipped. Mean compensation of module m adds
+ * Inputs: `evaluationInputs`; outputs: `evaluationOutputs`. A module with no kept unit is skipped. Mean compensation of module m adds
  * W[:, removed] E[x[removed]] = W E[x] - W[:, kept] E[x[kept]] to its output; with an `outputWeight` W' in place of
  * W[:, kept] it adds W E[x] - W' E[x[kept]], the bias of least-squares compensation.
  * The model's own bias of o_proj or down_proj always stays.
+ *
+ * Policies that agree on their first modules need these computed once: a run gives the state before a module, and
+ * another run starts from it. The likelihoods are the same to the bit.
  */
 export function buildEvaluationGraph(model: HuggingFaceModel, options: EvaluationGraphOptions = {}): Uint8Array {
   const graph = new OnnxGraph('evaluation')
-  const context = addDecoderContext(graph, model, fusedOperators, options.locate ?? locateInModel)
+  const computeType = computeTypeOf[options.precision ?? 'fp32']
+  const context = addDecoderContext(graph, model, fusedOperators, options.locate ?? locateInModel, computeType)
+  const { resumable = true } = options
   addPolicyInputs(graph, model)
-  let residual = addEmbedding(graph, context)
-  let normed = ''
-  let pending: ModuleOutput | null = null
-  const enter = (norm: TensorLocation) => {
-    if (pending === null) normed = addNorm(graph, context, residual, norm)
-    else [normed, residual] = addResidualNorm(graph, context, residual, pending, norm)
+  if (resumable) addStateInputs(graph, model)
+  const modules = model.layers.flatMap((layer, index) => describeModules(model, layer, index))
+  const embedded = addEmbedding(graph, context)
+  let stream: Stream = { residual: embedded, normed: embedded }
+  for (const module of modules) {
+    if (module.index === 0) stream = { residual: embedded, normed: addNorm(graph, context, embedded, module.norm) }
+    else if (resumable) addStateOutput(graph, context, module, stream)
+    stream = resumable
+      ? addResumableModule(graph, context, module, stream)
+      : addComputedModule(graph, context, module, stream)
   }
-  model.layers.forEach((layer, index) => {
-    for (const module of describeModules(model, layer, index)) {
-      enter(module.norm)
-      pending = addPrunableModule(graph, context, module, normed, residual)
-    }
-  })
-  enter(model.finalNorm)
-  addTokenLikelihood(graph, context, normed, options.likelihoodRows ?? defaultLikelihoodRows)
+  addTokenLikelihood(
+    graph,
+    context,
+    castTo(graph, stream.normed, computeType, 'float'),
+    options.likelihoodRows ?? defaultLikelihoodRows,
+  )
   return graph.encodeModel(evaluationModelOptions)
 }
 
@@ -84,10 +110,18 @@ function addPolicyInputs(graph: OnnxGraph, { shape }: HuggingFaceModel): void {
   graph.addInput(evaluationInputs.outputMeans, 'float', [2 * shape.layers, shape.hiddenSize])
 }
 
+function addStateInputs(graph: OnnxGraph, { shape }: HuggingFaceModel): void {
+  graph.addInput(evaluationInputs.firstModule, 'int64', [])
+  graph.addInput(evaluationInputs.resumedState, 'float', ['resumed', 'sequence', shape.hiddenSize])
+  graph.addInput(evaluationInputs.stateWindows, 'int64', [2 * shape.layers])
+}
+
 interface PrunableModule {
   readonly index: number
   readonly layer: number
   readonly norm: TensorLocation
+  /** Norm of the module after it, or the last one. */
+  readonly nextNorm: TensorLocation
   /** Norm of the module's output, bias and compensation included. */
   readonly outputNorm: TensorLocation | null
   /** o_proj or down_proj. */
@@ -105,6 +139,7 @@ function describeModules(model: HuggingFaceModel, layer: LayerTensors, index: nu
       index: 2 * index,
       layer: index,
       norm: layer.inputNorm,
+      nextNorm: layer.feedForwardNorm,
       outputNorm: layer.attentionOutputNorm,
       output: layer.o,
       outputBias: layer.oBias,
@@ -116,6 +151,7 @@ function describeModules(model: HuggingFaceModel, layer: LayerTensors, index: nu
       index: 2 * index + 1,
       layer: index,
       norm: layer.feedForwardNorm,
+      nextNorm: model.layers[index + 1]?.inputNorm ?? model.finalNorm,
       outputNorm: layer.feedForwardOutputNorm,
       output: layer.down,
       outputBias: layer.downBias,
@@ -124,6 +160,70 @@ function describeModules(model: HuggingFaceModel, layer: LayerTensors, index: nu
       addInner: (graph, context, normed, kept) => addFeedForward(graph, context, layer, normed, kept),
     },
   ]
+}
+
+/** What a module reads: the residual stream, and it normalised; both [B, T, hidden]. */
+interface Stream {
+  readonly residual: string
+  readonly normed: string
+}
+
+/** Gives the state before a module. */
+function addStateOutput(
+  graph: OnnxGraph,
+  { model, weights }: DecoderContext,
+  { index }: PrunableModule,
+  stream: Stream,
+): void {
+  const windows = graph.add('Gather', [evaluationInputs.stateWindows, graph.int64([index])], { axis: 0 })
+  const state = graph.add('Slice', [stream.residual, graph.int64([0]), windows, graph.int64([0])])
+  const dimensions = [`windows_${index}`, 'sequence', model.shape.hiddenSize]
+  const given = castTo(graph, state, weights.computeType, 'float')
+  graph.addOutput(given, 'float', dimensions, evaluationOutputs.state(index))
+}
+
+/**
+ * The module behind an `If` on whether it is computed in this run. What is skipped hands out no windows, except right
+ * before the first module that is computed: there it is the resumed state.
+ */
+function addResumableModule(graph: OnnxGraph, context: DecoderContext, module: PrunableModule, stream: Stream): Stream {
+  const { hiddenSize } = context.model.shape
+  const { firstModule, resumedState } = evaluationInputs
+  const { computeType } = context.weights
+  const next = graph.int64(module.index + 1)
+  // A name of its own: values with dimensions of the same names share memory, and here some have no windows.
+  const dimensions = [`windows_after_${module.index}`, 'sequence', hiddenSize]
+  const declareOutputs = (branch: OnnxGraph, { residual, normed }: Stream) => {
+    branch.addOutput(residual, computeType, dimensions, branch.createName('branch_residual'))
+    branch.addOutput(normed, computeType, dimensions, branch.createName('branch_normed'))
+  }
+
+  const computed = graph.createSubgraph('computed')
+  declareOutputs(computed, addComputedModule(computed, context, module, stream))
+
+  const skipped = graph.createSubgraph('skipped')
+  const isNext = skipped.add('Cast', [skipped.add('Equal', [firstModule, next])], { to: { type: 'int64' } })
+  const windows = skipped.add('Mul', [isNext, skipped.add('Shape', [resumedState], { start: 0, end: 1 })])
+  const state = skipped.add('Slice', [resumedState, graph.int64([0]), windows, graph.int64([0])])
+  const resumed = castTo(skipped, state, 'float', computeType)
+  // By the operator that normed it when it was computed: the sum with nothing is itself, and so is its norm.
+  const nothing = { value: addZeros(skipped, resumed, computeType), bias: null }
+  declareOutputs(skipped, addResidualNorm(skipped, context, resumed, nothing, module.nextNorm))
+
+  const residual = graph.createName('residual')
+  const normed = graph.createName('normed')
+  graph.addNode({
+    operator: 'If',
+    inputs: [graph.add('Less', [firstModule, next])],
+    outputs: [residual, normed],
+    attributes: { then_branch: { graph: computed }, else_branch: { graph: skipped } },
+  })
+  return { residual, normed }
+}
+
+function addComputedModule(graph: OnnxGraph, context: DecoderContext, module: PrunableModule, stream: Stream): Stream {
+  const output = addPrunableModule(graph, context, module, stream)
+  return addResidualNorm(graph, context, stream.residual, output, module.nextNorm)
 }
 
 interface ModuleOutput {
@@ -138,24 +238,24 @@ function addPrunableModule(
   graph: OnnxGraph,
   context: DecoderContext,
   module: PrunableModule,
-  normed: string,
-  residual: string,
+  { normed, residual }: Stream,
 ): ModuleOutput {
   const { hiddenSize } = context.model.shape
+  const { computeType } = context.weights
   const kept = evaluationInputs.kept(module.index)
   const anyKept = graph.add('Greater', [graph.add('Size', [kept]), graph.int64(0)])
   const declareOutputs = (branch: OnnxGraph, value: string, bias: string) => {
-    branch.addOutput(value, 'float', ['batch', 'sequence', hiddenSize], branch.createName('module_value'))
-    branch.addOutput(bias, 'float', [hiddenSize], branch.createName('module_bias'))
+    const rounded = castTo(branch, bias, 'float', computeType)
+    branch.addOutput(value, computeType, ['batch', 'sequence', hiddenSize], branch.createName('module_value'))
+    branch.addOutput(rounded, computeType, [hiddenSize], branch.createName('module_bias'))
   }
 
   const present = graph.createSubgraph('present')
   const inner = module.addInner(present, context, normed, kept)
   const weight = addOutputWeight(present, context, module, kept)
-  const keptMean = present.add('Squeeze', [
-    context.operators.project(present, addKeptMeans(present, module, kept), weight),
-    present.int64([0]),
-  ])
+  const means = castTo(present, addKeptMeans(present, module, kept), 'float', computeType)
+  const product = present.add('Squeeze', [context.operators.project(present, means, weight), present.int64([0])])
+  const keptMean = castTo(present, product, computeType, 'float')
   const removedMean = present.add('Sub', [addOutputMean(present, module), keptMean])
   declareOutputs(
     present,
@@ -164,8 +264,11 @@ function addPrunableModule(
   )
 
   const absent = graph.createSubgraph('absent')
-  const zeros = absent.add('Expand', [absent.float(0), absent.add('Shape', [residual])])
-  declareOutputs(absent, zeros, addModelBias(absent, context, addOutputMean(absent, module), module.outputBias))
+  declareOutputs(
+    absent,
+    addZeros(absent, residual, computeType),
+    addModelBias(absent, context, addOutputMean(absent, module), module.outputBias),
+  )
 
   const value = graph.createName('module')
   const bias = graph.createName('bias')
@@ -179,15 +282,29 @@ function addPrunableModule(
   return { value: addNorm(graph, context, graph.add('Add', [value, bias]), module.outputNorm), bias: null }
 }
 
-/** What stands in for the kept columns of o_proj or down_proj, or they themselves, [hidden, kept x columns] float. */
+/** Zeros in the shape of a value. */
+function addZeros(graph: OnnxGraph, value: string, type: ComputeType): string {
+  return graph.add('Expand', [castTo(graph, graph.float(0), 'float', type), graph.add('Shape', [value])])
+}
+
+/** What stands in for the kept columns of o_proj or down_proj, or they themselves, [hidden, kept x columns]. */
 function addOutputWeight(graph: OnnxGraph, context: DecoderContext, module: PrunableModule, kept: string): string {
   const given = evaluationInputs.outputWeight(module.index)
   const isGiven = graph.add('Greater', [graph.add('Size', [given]), graph.int64(0)])
   const declareOutput = (branch: OnnxGraph, value: string) => {
-    branch.addOutput(value, 'float', [context.model.shape.hiddenSize, 'columns'], branch.createName('columns'))
+    branch.addOutput(
+      value,
+      context.weights.computeType,
+      [context.model.shape.hiddenSize, 'columns'],
+      branch.createName('columns'),
+    )
   }
   const fitted = graph.createSubgraph('fitted')
-  declareOutput(fitted, fitted.add('Identity', [given]))
+  const { computeType } = context.weights
+  declareOutput(
+    fitted,
+    computeType === 'float' ? fitted.add('Identity', [given]) : castTo(fitted, given, 'float', computeType),
+  )
   const stored = graph.createSubgraph('stored')
   declareOutput(stored, addStoredColumns(stored, context, module, kept))
   const weight = graph.createName('output_weight')
@@ -228,14 +345,14 @@ function addModelBias(graph: OnnxGraph, context: DecoderContext, value: string, 
   return bias === null ? value : graph.add('Add', [value, context.weights.float(graph, bias)])
 }
 
-/** Adds a module's output to the residual stream and normalises: [normed, residual], in one pass over memory. */
+/** Adds a module's output to the residual stream and normalises, in one pass over memory. */
 function addResidualNorm(
   graph: OnnxGraph,
   context: DecoderContext,
   residual: string,
   output: ModuleOutput,
   norm: TensorLocation,
-): [string, string] {
+): Stream {
   const normed = graph.createName('normed')
   const sum = graph.createName('residual')
   graph.addNode({
@@ -250,5 +367,5 @@ function addResidualNorm(
     outputs: [normed, '', '', sum],
     attributes: { epsilon: { float: context.model.config.rmsNormEpsilon } },
   })
-  return [normed, sum]
+  return { residual: sum, normed }
 }

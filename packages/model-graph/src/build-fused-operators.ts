@@ -6,6 +6,7 @@ import {
   type GraphOperators,
   type SequenceValues,
 } from './build-operators.js'
+import { castTo } from './compute-type.js'
 
 /** ONNX Runtime's fused operators, and attention that skips what causality forbids. */
 export const fusedOperators: GraphOperators = {
@@ -36,7 +37,7 @@ function addProjection(graph: OnnxGraph, value: string, weight: string): string 
 function addAttention(
   graph: OnnxGraph,
   sequence: SequenceValues,
-  { headsPerGroup, headDim, scale, softcap }: AttentionShape,
+  { headsPerGroup, headDim, scale, softcap, computeType }: AttentionShape,
   query: string,
   key: string,
   value: string,
@@ -55,10 +56,12 @@ function addAttention(
     const start = firstKey ?? graph.int64([0])
     const rows = graph.add('Reshape', [slice(queries, from, to, 3), graph.int64([0, 0, -1, headDim])])
     const seen = slice(keys, start, to, 2)
-    const product = graph.add('FusedMatMul', [rows, seen], { transB: 1, alpha: { float: scale } }, contribDomain)
+    const dots = graph.add('FusedMatMul', [rows, seen], { transB: 1, alpha: { float: scale } }, contribDomain)
+    const product = castTo(graph, dots, computeType, 'float')
     const scores = softcap === null ? product : addSoftcap(graph, product, softcap) // [B, G, R x block, keys]
     const heads = reshape(scores, [0, 0, headsPerGroup, -1], keyCount) // [B, G, R, block, keys]
-    const weights = graph.add('Softmax', [graph.add('Add', [heads, mask])], { axis: -1 })
+    const shares = graph.add('Softmax', [graph.add('Add', [heads, mask])], { axis: -1 })
+    const weights = castTo(graph, shares, 'float', computeType)
     const mixed = graph.add('MatMul', [reshape(weights, [0, 0, -1], keyCount), slice(values, start, to, 2)])
     return graph.add('Reshape', [mixed, graph.int64([0, 0, headsPerGroup, -1, headDim])])
   })

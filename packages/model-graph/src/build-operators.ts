@@ -1,4 +1,5 @@
 import type { OnnxGraph } from '@espalier/tensor-files'
+import type { ComputeType } from './compute-type.js'
 
 /** Operators beyond the standard that ONNX Runtime carries. */
 export const contribDomain = 'com.microsoft'
@@ -12,6 +13,8 @@ export interface AttentionShape {
   readonly scale: number
   /** c of c tanh(score / c); null: scores stay as they are. */
   readonly softcap: number | null
+  /** Of query, key and value; scores are capped and normalised in float. */
+  readonly computeType: ComputeType
 }
 
 /** Positions [from, to) of a run, which see positions before `to`. */
@@ -30,7 +33,7 @@ export interface QueryBlock {
 
 /** Values of a run that attention of a layer needs, for runs of T tokens. */
 export interface SequenceValues {
-  /** [T, D / 2] float, and the sine. */
+  /** [T, D / 2] in the type of queries, and the sine. */
   readonly cosine: string
   readonly sine: string
   /** [T, T] float: 0 where a position may look, very negative where not. */

@@ -1,4 +1,5 @@
 import type { OnnxGraph, OnnxType } from '@espalier/tensor-files'
+import { type ComputeType, castTo } from './compute-type.js'
 import type { TensorLocation } from './hugging-face-model.js'
 
 const onnxTypeOf = { F32: 'float', F16: 'float16', BF16: 'bfloat16' } as const satisfies Record<
@@ -30,25 +31,38 @@ export function locateInModel(tensor: TensorLocation): WeightData {
 export class GraphWeights {
   readonly #graph: OnnxGraph
   readonly #locate: LocateWeight
+  /** What `value` and `gathered` give. */
+  readonly computeType: ComputeType
   readonly #declared = new Set<string>()
 
-  constructor(graph: OnnxGraph, locate: LocateWeight) {
+  constructor(graph: OnnxGraph, locate: LocateWeight, computeType: ComputeType = 'float') {
     this.#graph = graph
+    this.computeType = computeType
     this.#locate = locate
   }
 
   /** The whole weight as float. */
   float(graph: OnnxGraph, tensor: TensorLocation): string {
-    return castToFloat(graph, this.#declare(tensor, this.#locate(tensor).shape), tensor)
+    return castTo(graph, this.#stored(tensor), onnxTypeOf[tensor.dtype], 'float')
+  }
+
+  /** The whole weight in the type of products. */
+  value(graph: OnnxGraph, tensor: TensorLocation): string {
+    return castTo(graph, this.#stored(tensor), onnxTypeOf[tensor.dtype], this.computeType)
   }
 
   /**
-   * The entries `kept` along `axis` as float; `shape` splits the weight's dimensions into units. Gathers before it
+   * The entries `kept` along `axis` in the type of products; `shape` splits the weight's dimensions into units. Gathers before it
    * converts: the conversion then has an input that is not constant, so that no session keeps a float copy of a
    * half-precision weight.
    */
   gathered(graph: OnnxGraph, tensor: TensorLocation, shape: readonly number[], axis: number, kept: string): string {
-    return castToFloat(graph, graph.add('Gather', [this.#declare(tensor, shape), kept], { axis }), tensor)
+    const gathered = graph.add('Gather', [this.#declare(tensor, shape), kept], { axis })
+    return castTo(graph, gathered, onnxTypeOf[tensor.dtype], this.computeType)
+  }
+
+  #stored(tensor: TensorLocation): string {
+    return this.#declare(tensor, this.#locate(tensor).shape)
   }
 
   #declare(tensor: TensorLocation, shape: readonly number[]): string {
@@ -61,8 +75,4 @@ export class GraphWeights {
     }
     return name
   }
-}
-
-function castToFloat(graph: OnnxGraph, value: string, tensor: TensorLocation): string {
-  return tensor.dtype === 'F32' ? value : graph.add('Cast', [value], { to: { type: 'float' } })
 }

@@ -1,11 +1,14 @@
 import type { RotaryEmbedding } from './hugging-face-model.js'
 import { type RawModelConfig, type RopeSettings, refuseConfig } from './parse-model-config.js'
 
+const { fround } = Math
+
 /** Base of the frequencies where config.json gives none (all supported architectures). */
 const defaultTheta = 10_000
 
 /**
- * Inverse frequencies of the rotary embedding, 1 / theta^(2i / headDim), scaled as config.json says.
+ * Inverse frequencies of the rotary embedding, 1 / theta^(2i / headDim), every step rounded to float32 as transformers
+ * does: at position 500 that is up to 5e-5 of an angle. Scaled as config.json says.
  * Precedence as in transformers: `rope_scaling`, else `rope_parameters`; a theta inside before the one beside.
  *
  * @throws EspalierError MODEL_CONFIG_INVALID, MODEL_UNSUPPORTED_ARCHITECTURE (any scaling but `linear` and `llama3`)
@@ -16,7 +19,7 @@ export function computeRope(config: RawModelConfig, headDim: number): RotaryEmbe
   const parameters = scaling ?? config.rope_parameters ?? {}
   refusePartialRotation(config, parameters)
   const theta = parameters.rope_theta ?? config.rope_theta ?? defaultTheta
-  const plain = Float64Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim))
+  const plain = Float64Array.from({ length: headDim / 2 }, (_, i) => invert(theta, fround((2 * i) / headDim)))
   const type = parameters.rope_type ?? parameters.type ?? 'default'
   if (type === 'default') return { theta, inverseFrequencies: plain, attentionFactor: 1 }
   if (type !== 'linear' && type !== 'llama3') {
@@ -24,6 +27,10 @@ export function computeRope(config: RawModelConfig, headDim: number): RotaryEmbe
   }
   const scale = type === 'linear' ? scaleLinearly : scaleLikeLlama3
   return { theta, inverseFrequencies: scale(plain, config, parameters, field), attentionFactor: 1 }
+}
+
+function invert(theta: number, exponent: number): number {
+  return fround(1 / fround(theta ** exponent))
 }
 
 function refusePartialRotation(config: RawModelConfig, parameters: RopeSettings): void {

@@ -11,6 +11,13 @@ export interface TextTokenizer {
    * @throws EspalierError MODEL_TOKENIZER_INVALID when the tokenizer fails at this text
    */
   encode(text: string): Promise<Int32Array>
+  /**
+   * Token ids of each text, with the special tokens that tokenizer.json adds to one, as `tokenizer(text)` of transformers
+   * does by default.
+   *
+   * @throws EspalierError MODEL_TOKENIZER_INVALID when the tokenizer fails at one of them
+   */
+  encodeEach(texts: readonly string[]): Promise<Int32Array[]>
   /** Added tokens included. May differ from the vocabulary of the model's embedding. */
   readonly vocabularySize: number
 }
@@ -32,5 +39,9 @@ export async function loadTokenizer(directory: string): Promise<TextTokenizer> {
     })
   }
   const client = new TokenizerClient(file)
-  return { vocabularySize: await client.load(), encode: (text) => client.encode(text) }
+  return {
+    vocabularySize: await client.load(),
+    encode: async (text) => (await client.encode([text], false))[0] ?? new Int32Array(),
+    encodeEach: (texts) => client.encode(texts, true),
+  }
 }

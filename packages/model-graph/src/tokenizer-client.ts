@@ -5,8 +5,13 @@ import { EspalierError, showValue } from '@espalier/contracts'
 
 export type TokenizerReply =
   | { readonly kind: 'loaded'; readonly vocabularySize: number }
-  | { readonly kind: 'encoded'; readonly ids: Int32Array }
+  | { readonly kind: 'encoded'; readonly ids: readonly Int32Array[] }
   | { readonly kind: 'refused'; readonly found: string }
+
+export interface TokenizerRequest {
+  readonly texts: readonly string[]
+  readonly addSpecialTokens: boolean
+}
 
 /** What a process that ended without a reply leaves. */
 interface Ended {
@@ -19,7 +24,9 @@ interface Ended {
 const processFile = new URL('../dist/tokenizer-process.js', import.meta.url)
 const loadLimitMs = 120_000
 /** A hundred times what slow tokenizers take. */
-const encodeLimitMs = (text: string) => 60_000 * (1 + text.length / 1e6)
+const encodeLimitMs = (characters: number) => 60_000 * (1 + characters / 1e6)
+/** Characters of several texts that go in one message. */
+const batchCharacters = 1e6
 const mostStarts = 3
 const stderrCharacters = 2000
 
@@ -42,14 +49,22 @@ export class TokenizerClient {
   }
 
   /** @throws EspalierError MODEL_TOKENIZER_INVALID, EVALUATION_FAILED when others keep ending the process */
-  encode(text: string): Promise<Int32Array> {
-    return this.#inTurn(async () => {
-      const reply = await this.#retrying(async () => {
-        const started = this.#running === null ? await this.#start() : null
-        return started !== null && started.kind !== 'loaded' ? started : this.#exchange(text, encodeLimitMs(text))
-      })
-      return reply.kind === 'encoded' ? reply.ids : this.#refuse(reply)
+  async encode(texts: readonly string[], addSpecialTokens: boolean): Promise<Int32Array[]> {
+    const encoded: Int32Array[] = []
+    for (const batch of cutBatches(texts)) {
+      const ids = await this.#inTurn(() => this.#encodeBatch({ texts: batch, addSpecialTokens }))
+      for (const each of ids) encoded.push(each)
+    }
+    return encoded
+  }
+
+  async #encodeBatch(request: TokenizerRequest): Promise<readonly Int32Array[]> {
+    const limitMs = encodeLimitMs(countCharacters(request.texts))
+    const reply = await this.#retrying(async () => {
+      const started = this.#running === null ? await this.#start() : null
+      return started !== null && started.kind !== 'loaded' ? started : this.#exchange(request, limitMs)
     })
+    return reply.kind === 'encoded' ? reply.ids : this.#refuse(reply)
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -83,8 +98,8 @@ export class TokenizerClient {
     return this.#exchange(null, loadLimitMs)
   }
 
-  /** Sends a text, if any, and waits for one reply or the end of the process. */
-  async #exchange(text: string | null, limitMs: number): Promise<TokenizerReply | Ended> {
+  /** Sends a request, if any, and waits for one reply or the end of the process. */
+  async #exchange(request: TokenizerRequest | null, limitMs: number): Promise<TokenizerReply | Ended> {
     const running = this.#running
     if (running === null) return { kind: 'ended', again: true, found: 'a process that went' }
     const { child, stderr } = running
@@ -101,7 +116,7 @@ export class TokenizerClient {
         if (late) return { kind: 'ended', again: false, found: `one that takes more than ${limitMs / 1000} s` }
         return describeEnd(code, by, stderr())
       })
-      if (text !== null) child.send(text, () => undefined)
+      if (request !== null) child.send(request, () => undefined)
       return await Promise.race([replied, ended])
     } finally {
       clearTimeout(timer)
@@ -120,6 +135,24 @@ export class TokenizerClient {
     const message = `${this.#file}: expected ${expected}, found: ${found}`
     throw new EspalierError('MODEL_TOKENIZER_INVALID', message, details)
   }
+}
+
+function countCharacters(texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + text.length, 0)
+}
+
+function cutBatches(texts: readonly string[]): string[][] {
+  const batches: string[][] = []
+  let characters = Number.POSITIVE_INFINITY
+  for (const text of texts) {
+    if (characters + text.length > batchCharacters) {
+      batches.push([])
+      characters = 0
+    }
+    batches.at(-1)?.push(text)
+    characters += text.length
+  }
+  return batches
 }
 
 /** Signals that a process gives itself when its code fails. */

@@ -5,7 +5,7 @@
  */
 import { Tokenizer } from 'tokenizers'
 import { readModelText } from './read-text.js'
-import type { TokenizerReply } from './tokenizer-client.js'
+import type { TokenizerReply, TokenizerRequest } from './tokenizer-client.js'
 
 /** Gemma's has 33 MB. */
 const maxTokenizerBytes = 128 * 2 ** 20
@@ -13,7 +13,7 @@ const maxTokenizerBytes = 128 * 2 ** 20
 const idleMs = 5000
 const watchMs = 50
 /** Measured: about 180 bytes of memory a byte of text. */
-const maxMemoryBytes = (text: string) => 2 ** 30 + 600 * text.length
+const maxMemoryBytes = (characters: number) => 2 ** 30 + 600 * characters
 
 const [file = ''] = process.argv.slice(2)
 const idle = setTimeout(() => process.exit(0), idleMs)
@@ -30,7 +30,7 @@ const tokenizer = await load().catch((error: unknown) => {
   return null
 })
 if (tokenizer !== null) {
-  process.on('message', (text: string) => void encode(tokenizer, text))
+  process.on('message', (request: TokenizerRequest) => void encode(tokenizer, request))
   reply({ kind: 'loaded', vocabularySize: tokenizer.getVocabSize(true) })
 }
 
@@ -42,12 +42,13 @@ async function load(): Promise<Tokenizer> {
   return loaded
 }
 
-async function encode(loaded: Tokenizer, text: string): Promise<void> {
+async function encode(loaded: Tokenizer, { texts, addSpecialTokens }: TokenizerRequest): Promise<void> {
   clearTimeout(idle)
-  const watch = setInterval(() => refuseMemory(text), watchMs)
+  const characters = texts.reduce((sum, text) => sum + text.length, 0)
+  const watch = setInterval(() => refuseMemory(characters), watchMs)
   try {
-    const encoding = await loaded.encode(text, null, { addSpecialTokens: false })
-    reply({ kind: 'encoded', ids: Int32Array.from(encoding.getIds()) })
+    const encodings = await loaded.encodeBatch([...texts], { addSpecialTokens })
+    reply({ kind: 'encoded', ids: encodings.map((encoding) => Int32Array.from(encoding.getIds())) })
   } catch (error) {
     reply({ kind: 'refused', found: error instanceof Error ? error.message : String(error) })
   } finally {
@@ -55,9 +56,9 @@ async function encode(loaded: Tokenizer, text: string): Promise<void> {
   }
 }
 
-function refuseMemory(text: string): void {
-  const [limit, used] = [maxMemoryBytes(text), process.memoryUsage.rss()]
+function refuseMemory(characters: number): void {
+  const [limit, used] = [maxMemoryBytes(characters), process.memoryUsage.rss()]
   if (used <= limit) return
-  const found = `one that takes more than ${limit} bytes of memory for ${text.length} characters`
+  const found = `one that takes more than ${limit} bytes of memory for ${characters} characters`
   process.send?.({ kind: 'refused', found } satisfies TokenizerReply, undefined, {}, () => process.exit(0))
 }

@@ -1,5 +1,5 @@
 import type { KeptUnits } from '@espalier/contracts'
-import { createRandomGenerator, type PrunableModel, uniformPolicy } from '@espalier/pruning'
+import { createRandomGenerator, maximumSparsityOf, type PrunableModel, uniformPolicy } from '@espalier/pruning'
 import { evaluatePolicyNetwork } from './evaluate-policy-network.js'
 import { evolve } from './evolution.js'
 import {
@@ -36,7 +36,7 @@ export interface FrontTask {
  */
 export function buildPolicyFront(task: FrontTask): PolicyFront {
   const { model, score, targets, network, measured, seed, effort } = task
-  const range = trainedRange(targets, model)
+  const range = trainedRange(targets, maximumSparsityOf(model))
   const channels = ((range[1] - range[0]) * model.prunableParameters) / parametersOfChannel(model)
   const channelsPerStep = Math.max(1, Math.ceil(channels / effort.steps))
   const evolved = anchorsOf(range, effort.anchors).map((sparsity) => evolveAnchor(task, sparsity))

@@ -42,10 +42,11 @@ function cross(kept: MutableUnits, other: readonly number[], random: RandomGener
 
 /** One to three transfers, then back to the sparsity. */
 export function mutate(space: PolicySpace, kept: MutableUnits, random: RandomGenerator): void {
+  if (space.free.length === 0) return
   const transfers = 1 + random.integer(MOST_TRANSFERS)
   for (let transfer = 0; transfer < transfers; transfer++) {
-    const giver = random.integer(kept.length)
-    const taker = random.integer(kept.length)
+    const giver = at(space.free, random.integer(space.free.length))
+    const taker = at(space.free, random.integer(space.free.length))
     if (giver !== taker) transferUnits(space, kept, giver, taker, random)
   }
   space.repair(kept, random)
@@ -60,7 +61,8 @@ function transferUnits(
   random: RandomGenerator,
 ): void {
   const largest = Math.max(1, at(space.units, taker) * LARGEST_TRANSFER)
-  const wanted = Math.floor(largest ** random.uniform())
+  const step = at(space.step, taker)
+  const wanted = step * Math.ceil(Math.floor(largest ** random.uniform()) / step)
   const taken = Math.min(wanted, at(space.units, taker) - at(kept, taker))
   const parameters = taken * at(space.unitParameters, taker)
   const given = Math.round(parameters / at(space.unitParameters, giver))

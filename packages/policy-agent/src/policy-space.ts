@@ -1,5 +1,7 @@
 import {
+  type AllowedPolicies,
   minimumUnitsOf,
+  type PolicyTarget,
   type PrunableModel,
   parametersToRemove,
   projectToSparsity,
@@ -23,6 +25,9 @@ export interface PolicySpace {
   readonly units: Int32Array
   readonly minimum: Int32Array
   readonly unitParameters: Float64Array
+  /** Modules whose number of units may change, and the step in which it does. */
+  readonly free: Int32Array
+  readonly step: Int32Array
   /** Brings a policy back to the sparsity, in place: channels take the difference, KV groups where they cannot. */
   repair(kept: MutableUnits, random: RandomGenerator): void
   /** The policy of real wishes, by the projection of the pruning package. */
@@ -31,6 +36,51 @@ export interface PolicySpace {
   fromLogits(logits: ArrayLike<number>): MutableUnits
   /** Share of the prunable parameters that exactly one of two policies keeps. */
   distance(a: readonly number[], b: readonly number[]): number
+}
+
+/** The policies of a target: those of its sparsity, or those that its constraints allow. */
+export function createTargetSpace({ sparsity, allowed }: PolicyTarget, model: PrunableModel): PolicySpace {
+  return allowed ? createConstrainedSpace(allowed, sparsity) : createPolicySpace(model, sparsity)
+}
+
+function createConstrainedSpace(allowed: AllowedPolicies, sparsity: number): PolicySpace {
+  const { model, domains } = allowed
+  const movable = model.modules.filter(({ index }) => domains[index]?.lowest !== domains[index]?.highest)
+  return {
+    model,
+    sparsity,
+    units: Int32Array.from(domains, ({ highest }) => highest),
+    minimum: Int32Array.from(domains, ({ lowest }) => lowest),
+    unitParameters: Float64Array.from(model.modules, ({ parametersPerUnit }) => parametersPerUnit),
+    free: Int32Array.from(movable, ({ index }) => index),
+    step: Int32Array.from(domains, ({ multiple }) => multiple),
+    repair: (kept, random) => allowed.repair(kept, random),
+    project: (wanted) => allowed.project(wanted),
+    fromLogits: (logits) => allowed.project(wishesOf(logits, model, sparsity)),
+    distance: (a, b) => distanceOf(model, a, b),
+  }
+}
+
+/** A sparsity of 0 or 1 has no logit. */
+const EXTREME_SPARSITY = 1e-6
+
+/** Kept shares sigmoid(logit + log((1 - sparsity) / sparsity)), in units. */
+function wishesOf(logits: ArrayLike<number>, model: PrunableModel, sparsity: number): number[] {
+  const inner = Math.min(1 - EXTREME_SPARSITY, Math.max(EXTREME_SPARSITY, sparsity))
+  const even = Math.log((1 - inner) / inner)
+  return model.modules.map((module) => module.units / (1 + Math.exp(-at(logits, module.index) - even)))
+}
+
+/** Share of the prunable parameters that exactly one of two policies keeps. */
+function distanceOf(
+  { modules, prunableParameters }: PrunableModel,
+  a: readonly number[],
+  b: readonly number[],
+): number {
+  let parameters = 0
+  for (const { index, parametersPerUnit } of modules)
+    parameters += Math.abs(at(a, index) - at(b, index)) * parametersPerUnit
+  return parameters / prunableParameters
 }
 
 /** A change up to this share of a feed-forward block goes to one layer; a larger one is spread over all. */
@@ -89,6 +139,8 @@ export function createPolicySpace(model: PrunableModel, sparsity: number): Polic
     units,
     minimum,
     unitParameters,
+    free: Int32Array.from(units.keys()),
+    step: new Int32Array(units.length).fill(1),
     repair(kept, random) {
       let groupAdded = false
       for (let missing = missingChannels(kept); missing !== 0; missing = missingChannels(kept)) {
@@ -100,16 +152,8 @@ export function createPolicySpace(model: PrunableModel, sparsity: number): Polic
       }
     },
     project: (wanted) => [...projectToSparsity(model, wanted, sparsity)],
-    fromLogits(logits) {
-      const even = Math.log((1 - sparsity) / sparsity)
-      const wanted = model.modules.map((module) => module.units / (1 + Math.exp(-at(logits, module.index) - even)))
-      return [...projectToSparsity(model, wanted, sparsity)]
-    },
-    distance(a, b) {
-      let parameters = 0
-      for (let m = 0; m < units.length; m++) parameters += Math.abs(at(a, m) - at(b, m)) * at(unitParameters, m)
-      return parameters / model.prunableParameters
-    },
+    fromLogits: (logits) => [...projectToSparsity(model, wishesOf(logits, model, sparsity), sparsity)],
+    distance: (a, b) => distanceOf(model, a, b),
   }
 }
 

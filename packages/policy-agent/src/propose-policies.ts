@@ -1,5 +1,11 @@
 import { type AgentKind, EspalierError, type KeptUnits, type ProposeResult } from '@espalier/contracts'
-import { createRandomGenerator, type PrunableModel, randomPolicy, uniformPolicy } from '@espalier/pruning'
+import {
+  createRandomGenerator,
+  type PolicyRules,
+  type PolicyTarget,
+  type PrunableModel,
+  plainPolicyRules,
+} from '@espalier/pruning'
 import type { PolicyFront } from './policy-front.js'
 import type { PolicyNetworkCheckpoint } from './policy-network.js'
 import { proposeWithNetwork } from './propose-with-network.js'
@@ -13,6 +19,8 @@ export interface ProposeTask {
   readonly predictor: ScorerSource | null
   /** Sparsities wanted. */
   readonly targets: readonly number[]
+  /** Targets and constraints of the search, in the order of `targets`; by default those sparsities and nothing else. */
+  readonly rules?: PolicyRules
   /** Policies wanted for each target; 0: only the network and the front are wanted. */
   readonly count: number
   /** Best measured policies of each target, best first. They are not proposed again. */
@@ -36,20 +44,22 @@ export type Proposal = Omit<ProposeResult, 'seconds'> & {
 const DRAWS_A_POLICY = 20
 
 /**
- * Proposes `count` distinct policies for each target, all at its sparsity, fewer where a model has no more:
+ * Proposes `count` distinct policies for each target, all at its sparsity and within its constraints, fewer where a model has no more:
  * `network` best predicted first and different from each other, `random` in the order drawn, `uniform` only one.
  * The same task gives the same policies.
  * @throws EspalierError SPARSITY_UNREACHABLE, POLICY_OTHER_MODEL (checkpoint), INTERNAL (`network` without predictor)
  */
 export async function proposePolicies(task: ProposeTask): Promise<Proposal> {
+  const rules = task.rules ?? plainPolicyRules(task.model, task.targets)
   switch (task.agent) {
     case 'uniform':
-      return withoutNetwork(task, 'uniform', (sparsity) => [uniformPolicy(task.model, sparsity)])
+      return withoutNetwork(rules, 'uniform', (target) => [target.uniform()])
     case 'random':
-      return withoutNetwork(task, 'random', (sparsity, index) => drawRandomPolicies(task, sparsity, index))
+      return withoutNetwork(rules, 'random', (target, index) => drawRandomPolicies(task, target, index))
     case 'network':
       return proposeWithNetwork({
         ...task,
+        rules,
         checkpoint: task.checkpoint ?? null,
         predictor: predictorOf(task),
         effort: task.effort ?? planEffort(task.model.modules.length, task.predictor?.scoreMultiplications),
@@ -58,26 +68,26 @@ export async function proposePolicies(task: ProposeTask): Promise<Proposal> {
 }
 
 function withoutNetwork(
-  { targets }: ProposeTask,
+  { targets }: PolicyRules,
   origin: 'uniform' | 'random',
-  propose: (sparsity: number, targetIndex: number) => readonly KeptUnits[],
+  propose: (target: PolicyTarget, targetIndex: number) => readonly KeptUnits[],
 ): Proposal {
-  const policiesOf = (sparsity: number, index: number) =>
-    propose(sparsity, index).map((kept) => ({ keptUnits: [...kept], origin }))
+  const policiesOf = (target: PolicyTarget, index: number) =>
+    propose(target, index).map((kept) => ({ keptUnits: [...kept], origin }))
   return {
-    targets: targets.map((sparsity, index) => ({ policies: policiesOf(sparsity, index) })),
+    targets: targets.map((target, index) => ({ policies: policiesOf(target, index) })),
     backend: 'none',
     checkpoint: null,
     front: null,
   }
 }
 
-function drawRandomPolicies(task: ProposeTask, sparsity: number, targetIndex: number): KeptUnits[] {
+function drawRandomPolicies(task: ProposeTask, target: PolicyTarget, targetIndex: number): KeptUnits[] {
   const random = createRandomGenerator(task.seed, 'random-agent', task.round, targetIndex)
   const seen = new Set((task.incumbents[targetIndex] ?? []).map(hashUnits))
   const drawn: KeptUnits[] = []
   for (let draw = 0; drawn.length < task.count && draw < DRAWS_A_POLICY * task.count; draw++) {
-    const kept = randomPolicy(task.model, sparsity, random)
+    const kept = target.random(random)
     const key = hashUnits(kept)
     if (seen.has(key)) continue
     seen.add(key)

@@ -1,5 +1,5 @@
 import type { KeptUnits, ProposeResult } from '@espalier/contracts'
-import { createRandomGenerator, type PrunableModel, uniformPolicy } from '@espalier/pruning'
+import { createRandomGenerator, type PolicyRules, type PolicyTarget, type PrunableModel } from '@espalier/pruning'
 import { loadTensorBackend, type Tensors } from '@espalier/tensor-backend'
 import { buildPolicyFront } from './build-policy-front.js'
 import { createBoundScorer } from './confidence-bound.js'
@@ -7,7 +7,7 @@ import { searchByCrossEntropy } from './cross-entropy.js'
 import { evolve } from './evolution.js'
 import type { PolicyFront } from './policy-front.js'
 import { PolicyNetwork, type PolicyNetworkCheckpoint } from './policy-network.js'
-import { createPolicySpace, type PolicySpace } from './policy-space.js'
+import { createTargetSpace, type PolicySpace } from './policy-space.js'
 import { rankDistinct, type ScoredPolicy, type Scorer, type ScorerSource } from './scored-policy.js'
 import type { SearchEffort } from './search-effort.js'
 import { spreadOut } from './spread-out.js'
@@ -21,7 +21,7 @@ const FRONT_INCUMBENTS = 3
 export interface NetworkTask {
   readonly model: PrunableModel
   readonly predictor: ScorerSource
-  readonly targets: readonly number[]
+  readonly rules: PolicyRules
   readonly count: number
   readonly incumbents: readonly (readonly KeptUnits[])[]
   readonly checkpoint: PolicyNetworkCheckpoint | null
@@ -32,8 +32,8 @@ export interface NetworkTask {
 
 export type NetworkProposal = Omit<ProposeResult, 'seconds'> & {
   readonly checkpoint: PolicyNetworkCheckpoint
-  /** What a generator answers from. */
-  readonly front: PolicyFront
+  /** What a generator answers from; null: the search has constraints, which a policy from a front may not fulfil. */
+  readonly front: PolicyFront | null
 }
 
 /**
@@ -46,11 +46,10 @@ export async function proposeWithNetwork(task: NetworkTask): Promise<NetworkProp
   const score = task.predictor.createScorer()
   const network = trainNetwork(tf, task, score)
   try {
-    const logits = network.logits(task.targets)
-    const targets = task.targets.map((sparsity, index) => {
-      const space = createPolicySpace(task.model, sparsity)
-      return { policies: proposeForTarget(task, index, space, score, logits[index] ?? []) }
-    })
+    const logits = network.logits(task.rules.targets.map(({ sparsity }) => sparsity))
+    const targets = task.rules.targets.map((target, index) => ({
+      policies: proposeForTarget(task, index, target, score, logits[index] ?? []),
+    }))
     const checkpoint = network.checkpoint()
     return { targets, backend: name, checkpoint, front: frontOf(task, score, checkpoint) }
   } finally {
@@ -58,14 +57,16 @@ export async function proposeWithNetwork(task: NetworkTask): Promise<NetworkProp
   }
 }
 
-function frontOf(task: NetworkTask, score: Scorer, network: PolicyNetworkCheckpoint): PolicyFront {
-  const { model, targets, incumbents, seed, effort } = task
+function frontOf(task: NetworkTask, score: Scorer, network: PolicyNetworkCheckpoint): PolicyFront | null {
+  const { model, rules, incumbents, seed, effort } = task
+  if (rules.targets.some(({ allowed }) => allowed !== null)) return null
+  const targets = rules.targets.map(({ sparsity }) => sparsity)
   const measured = incumbents.flatMap((ranked) => ranked.slice(0, FRONT_INCUMBENTS))
   return buildPolicyFront({ model, score, targets, network, measured, seed, effort: effort.front })
 }
 
 function trainNetwork(tf: Tensors, task: NetworkTask, score: Scorer): PolicyNetwork {
-  const { model, targets, checkpoint, seed, round, effort } = task
+  const { model, rules, checkpoint, seed, round, effort } = task
   const random = createRandomGenerator(seed, 'policy-network', round)
   const network = checkpoint
     ? PolicyNetwork.fromCheckpoint(tf, checkpoint, model.modules.length)
@@ -74,8 +75,7 @@ function trainNetwork(tf: Tensors, task: NetworkTask, score: Scorer): PolicyNetw
     network,
     score,
     boundScore: createBoundScorer(task.predictor),
-    targets,
-    model,
+    rules,
     effort,
     steps: checkpoint ? effort.retrainingSteps : effort.trainingSteps,
     random,
@@ -86,11 +86,12 @@ function trainNetwork(tf: Tensors, task: NetworkTask, score: Scorer): PolicyNetw
 function proposeForTarget(
   { model, count, incumbents, seed, round, effort }: NetworkTask,
   targetIndex: number,
-  space: PolicySpace,
+  target: PolicyTarget,
   score: Scorer,
   logits: ArrayLike<number>,
 ) {
   if (count === 0) return []
+  const space = createTargetSpace(target, model)
   const random = createRandomGenerator(seed, 'propose', round, targetIndex)
   const scored = (kept: readonly number[], origin: ScoredPolicy['origin']) => ({ kept, score: score(kept), origin })
   const measured = (incumbents[targetIndex] ?? []).map((kept) => space.project(kept))
@@ -99,7 +100,7 @@ function proposeForTarget(
   const initial = rankDistinct([
     ...samples,
     ...measured.map((kept) => scored(kept, 'evolution')),
-    scored(uniformPolicy(model, space.sparsity), 'uniform'),
+    scored(target.uniform(), 'uniform'),
     ...elites,
   ])
   const evolved = evolve(space, score, initial, { size: effort.population, scores: effort.evolutionScores }, random)

@@ -4,8 +4,8 @@ import fc from 'fast-check'
 
 type Sizes = Pick<ModelShape, 'layers' | 'kvHeads' | 'queryHeads' | 'headDim' | 'hiddenSize' | 'ffnChannels'>
 
-export function modelOf(sizes: Sizes): PrunableModel {
-  return createPrunableModel({
+function shapeOf(sizes: Sizes): ModelShape {
+  return {
     architecture: 'llama',
     vocabularySize: 100,
     maxPositions: 128,
@@ -13,14 +13,18 @@ export function modelOf(sizes: Sizes): PrunableModel {
     tiedEmbeddings: true,
     attentionBiasConfigurable: true,
     mlpBiasConfigurable: true,
-    parameters: 1,
-    weightBytes: 1,
+    parameters: 4_000_000,
+    weightBytes: 8_000_000,
     ...sizes,
-  })
+  }
+}
+
+export function modelOf(sizes: Sizes): PrunableModel {
+  return createPrunableModel(shapeOf(sizes))
 }
 
 /** The bundled model's shape. */
-export const demoModel = modelOf({
+export const demoShape = shapeOf({
   layers: 8,
   kvHeads: 3,
   queryHeads: 6,
@@ -28,6 +32,7 @@ export const demoModel = modelOf({
   hiddenSize: 192,
   ffnChannels: 512,
 })
+export const demoModel = createPrunableModel(demoShape)
 
 /** Models whose channels together outweigh a group, as in every real one, with a sparsity they can reach. */
 export const modelsAndTargets = fc

@@ -1,6 +1,6 @@
 import type { RandomGenerator } from '@espalier/pruning'
 import { mutate } from './evolution.js'
-import type { PolicySpace } from './policy-space.js'
+import type { MutableUnits, PolicySpace } from './policy-space.js'
 import type { ScoredPolicy, Scorer } from './scored-policy.js'
 
 /** Least distance of two proposals, as a share of the prunable parameters that only one of them keeps. */
@@ -9,6 +9,13 @@ const LEAST_DISTANCE = 0.02
 const HALVINGS = 4
 /** Mutations of a policy in search of a place far enough from the others. */
 const MOST_PUSHES = 200
+/**
+ * Share of the modules, from the first on, that proposals have in common with the best one where the model has enough
+ * such policies. An evaluator computes what policies have in common once, so a round costs less time.
+ */
+const COMMON_SHARE = 2 / 3
+/** Mutations tried for one that leaves the common modules alone. */
+const MOST_MUTATIONS = 100
 
 interface Spread {
   readonly space: PolicySpace
@@ -26,32 +33,65 @@ interface Spread {
 /**
  * The best policy of the pool, then again and again the best one that keeps its distance from those before it: the
  * nearest start in the pool, improved by climbing as far as the distance allows. Several good but different policies
- * tell a search more than neighbours of one optimum, which the predictor cannot rank.
+ * tell a search more than neighbours of one optimum, which the predictor cannot rank. They differ in their last
+ * modules: the first ones are those of the best policy, found anew in every round.
  * @returns at most `count` distinct policies, best first; fewer where the model has no more
  */
 export function spreadOut(spread: Spread): ScoredPolicy[] {
   const chosen: ScoredPolicy[] = []
   const limits = [...Array.from({ length: HALVINGS }, (_, halving) => LEAST_DISTANCE / 2 ** halving), 0]
-  for (const limit of limits) {
-    while (chosen.length < spread.count) {
-      const next = findDistant(spread, chosen, limit)
-      if (!next) break
-      chosen.push(next)
+  for (const commonShare of [COMMON_SHARE, 0]) {
+    const common = Math.floor(commonShare * spread.space.model.modules.length)
+    for (const limit of limits) {
+      while (chosen.length < spread.count) {
+        const next = findDistant(spread, chosen, limit, chosen.length === 0 ? 0 : common)
+        if (!next) break
+        chosen.push(next)
+      }
     }
   }
   return chosen.sort((a, b) => a.score - b.score)
 }
 
-function findDistant(spread: Spread, chosen: readonly ScoredPolicy[], limit: number): ScoredPolicy | undefined {
+/** @param common how many first modules it has as the first one chosen has them */
+function findDistant(
+  spread: Spread,
+  chosen: readonly ScoredPolicy[],
+  limit: number,
+  common: number,
+): ScoredPolicy | undefined {
   const isFree = (kept: readonly number[]) =>
     chosen.every((other) => isBeyond(spread.space.distance(other.kept, kept), limit)) &&
     spread.measured.every((other) => spread.space.distance(other, kept) > 0)
-  const start = spread.pool.find(({ kept }) => isFree(kept)) ?? pushAway(spread, chosen, isFree)
-  return start && climb(spread, start, isFree)
+  const first = chosen[0]?.kept ?? []
+  const sharesPrefix = (kept: readonly number[]) => hasPrefix(kept, first, common)
+  const start =
+    spread.pool.find(({ kept }) => sharesPrefix(kept) && isFree(kept)) ?? pushAway(spread, chosen, isFree, common)
+  return start && climb(spread, start, isFree, common)
 }
 
 function isBeyond(distance: number, limit: number): boolean {
   return distance > 0 && distance >= limit
+}
+
+function hasPrefix(kept: readonly number[], other: readonly number[], length: number): boolean {
+  for (let m = 0; m < length; m++) if (kept[m] !== other[m]) return false
+  return true
+}
+
+/** A mutation that leaves the first `common` modules alone; where none is found, the policy itself. */
+function mutateAfter(
+  space: PolicySpace,
+  kept: readonly number[],
+  common: number,
+  random: RandomGenerator,
+): MutableUnits {
+  for (let attempt = 0; attempt < MOST_MUTATIONS; attempt++) {
+    const mutated = [...kept]
+    mutate(space, mutated, random)
+    if (hasPrefix(mutated, kept, common)) return mutated
+  }
+  return [...kept]
 }
 
 /** Mutates a random good policy, again and again, until it is free. */
@@ -59,12 +99,13 @@ function pushAway(
   { space, score, pool, random }: Spread,
   chosen: readonly ScoredPolicy[],
   isFree: (kept: readonly number[]) => boolean,
+  common: number,
 ): ScoredPolicy | undefined {
   const from = chosen.length > 0 ? chosen[random.integer(chosen.length)] : pool[0]
   if (!from) return undefined
-  const kept = [...from.kept]
+  let kept = [...from.kept]
   for (let push = 0; push < MOST_PUSHES; push++) {
-    mutate(space, kept, random)
+    kept = mutateAfter(space, kept, common, random)
     if (isFree(kept)) return { kept, score: score(kept), origin: 'evolution' }
   }
   return undefined
@@ -74,11 +115,11 @@ function climb(
   { space, score, scores, count, random }: Spread,
   start: ScoredPolicy,
   isFree: (kept: readonly number[]) => boolean,
+  common: number,
 ): ScoredPolicy {
   let best = start
   for (let scored = 0; scored < scores / count; scored++) {
-    const kept = [...best.kept]
-    mutate(space, kept, random)
+    const kept = mutateAfter(space, best.kept, common, random)
     const value = score(kept)
     if (value < best.score && isFree(kept)) best = { kept, score: value, origin: 'evolution' }
   }

@@ -1,4 +1,4 @@
-import { createRandomGenerator, randomPolicy, uniformPolicy } from '@espalier/pruning'
+import { createRandomGenerator, plainPolicyRules, randomPolicy, uniformPolicy } from '@espalier/pruning'
 import { loadTensorBackend } from '@espalier/tensor-backend'
 import { describe, expect, it } from '@jest/globals'
 import { PolicyNetwork } from './policy-network.js'
@@ -23,7 +23,8 @@ describe('trainPolicyNetwork', () => {
     const effort = planEffort(demoModel.modules.length)
     const network = PolicyNetwork.create(tf, demoModel.modules.length, effort.hiddenUnits, random)
     const steps = effort.trainingSteps
-    trainPolicyNetwork({ network, score, boundScore: score, targets, model: demoModel, effort, steps, random })
+    const rules = plainPolicyRules(demoModel, targets)
+    trainPolicyNetwork({ network, score, boundScore: score, rules, effort, steps, random })
     for (const sparsity of [0.2, 0.3, 0.4, 0.5]) {
       const space = createPolicySpace(demoModel, sparsity)
       const [logits] = network.logits([sparsity])

@@ -1,6 +1,6 @@
-import { maximumSparsityOf, type PrunableModel, type RandomGenerator } from '@espalier/pruning'
+import type { PolicyRules, RandomGenerator } from '@espalier/pruning'
 import type { PolicyNetwork } from './policy-network.js'
-import { at, createPolicySpace, type PolicySpace } from './policy-space.js'
+import { at, createTargetSpace, type PolicySpace } from './policy-space.js'
 import type { Scorer } from './scored-policy.js'
 import type { SearchEffort } from './search-effort.js'
 
@@ -23,8 +23,7 @@ interface Training {
   readonly score: Scorer
   /** Scores with the uncertainty; it costs more, and rules the last part of the training. */
   readonly boundScore: Scorer
-  readonly targets: readonly number[]
-  readonly model: PrunableModel
+  readonly rules: PolicyRules
   readonly effort: SearchEffort
   readonly steps: number
   readonly random: RandomGenerator
@@ -37,13 +36,21 @@ interface Training {
  * gradient all that is even in the noise. With x = mu + sigma e the gradient of -log-likelihood is -e / sigma.
  *
  * Half of the sparsities of a step are the targets, the others are drawn from their surroundings, so that the network
- * answers for any sparsity in between. The last third of the steps goes by a confidence bound of the predictor.
+ * answers for any sparsity in between; where a target is no sparsity, only targets are trained. The last third of the
+ * steps goes by a confidence bound of the predictor.
  */
 export function trainPolicyNetwork(training: Training): void {
-  const { network, targets, model, effort, steps, random } = training
-  const spaceAt = (sparsity: number) => createPolicySpace(model, sparsity)
-  const spaces = targets.map(spaceAt)
-  const [least, most] = trainedRange(targets, model)
+  const { network, rules, effort, steps, random } = training
+  const { model, targetAt } = rules
+  const spaces = rules.targets.map((target) => createTargetSpace(target, model))
+  const [least, most] = trainedRange(
+    rules.targets.map(({ sparsity }) => sparsity),
+    rules.maximumSparsity,
+  )
+  const spaceNear = (step: number, index: number) =>
+    targetAt
+      ? createTargetSpace(targetAt(least + (most - least) * random.uniform()), model)
+      : (spaces[(step + index) % spaces.length] as PolicySpace)
   for (let step = 0; step < steps; step++) {
     const left = 1 - step / steps
     const score = left > BOUND_SHARE ? training.score : training.boundScore
@@ -51,7 +58,7 @@ export function trainPolicyNetwork(training: Training): void {
     const group = Array.from({ length: effort.sparsitiesPerStep }, (_, index) =>
       index % 2 === 0
         ? (spaces[((step * effort.sparsitiesPerStep + index) / 2) % spaces.length] as PolicySpace)
-        : spaceAt(least + (most - least) * random.uniform()),
+        : spaceNear(step, index),
     )
     const sparsities = group.map((space) => space.sparsity)
     const gradients = network
@@ -62,10 +69,10 @@ export function trainPolicyNetwork(training: Training): void {
 }
 
 /** The sparsities that a network is trained for: the targets with some room on both sides. */
-export function trainedRange(targets: readonly number[], model: PrunableModel): readonly [number, number] {
+export function trainedRange(targets: readonly number[], maximumSparsity: number): readonly [number, number] {
   // To a millionth: what a person reads as 0.15 is in the range that is shown as 0.15.
   const least = Math.round(1e6 * Math.max(LEAST_SPARSITY, Math.min(...targets) - MARGIN)) / 1e6
-  const most = Math.floor(1e6 * Math.min(maximumSparsityOf(model), Math.max(...targets) + MARGIN) + 1e-3) / 1e6
+  const most = Math.floor(1e6 * Math.min(maximumSparsity, Math.max(...targets) + MARGIN) + 1e-3) / 1e6
   return most > least ? [least, most] : [Math.min(...targets), Math.min(...targets)]
 }
 

@@ -33,7 +33,12 @@ export function createCnnPredictor(state: CnnState): Predictor {
   }
   const logRiseOf = createLogRise()
   return {
-    summary: { evaluations: state.evaluations, residualTrees: 0, noise: state.noise },
+    summary: {
+      evaluations: state.evaluations,
+      residualTrees: 0,
+      noise: state.noise,
+      intervalScale: state.intervalScale,
+    },
     scoreMultiplications: state.networks.length * multiplicationsOf(state.units.length / 2),
     predict(kept) {
       checkKept(state, kept)

@@ -45,6 +45,7 @@ export async function trainCnnPredictor(options: Omit<TrainPredictorOptions, 'ra
     return fold.map((i) => ({
       predicted: mean + deviation * evaluate(set.evaluations[i]?.kept ?? []),
       measured: set.logRises[i] ?? 0,
+      honest: set.honestScores[i],
     }))
   })
   return createCnnPredictor({

@@ -15,6 +15,8 @@ export interface PredictorSummary {
   readonly residualTrees: number
   /** Residual standard deviation of log(rise of log-perplexity + 0.01) around the curve model. */
   readonly noise: number
+  /** Half the width of the 90 % interval in predicted standard deviations. */
+  readonly intervalScale: number
 }
 
 /** Plain data; `format` says which kind of predictor wrote it. */
@@ -40,9 +42,9 @@ export interface Predictor {
 export function createPredictor(state: PredictorState): Predictor {
   const coordinates = createCoordinates(state.scale, state.probes)
   const tables = createDamageTables({ scale: state.scale, probes: state.probes, coordinates }, state.parameters)
-  const { evaluations, forest, noise } = state
+  const { evaluations, forest, noise, intervalScale } = state
   return {
-    summary: { evaluations, residualTrees: forest.roots.length, noise },
+    summary: { evaluations, residualTrees: forest.roots.length, noise, intervalScale },
     predict: (kept) => predict(state, tables, kept),
     createScorer: () => createScorer(state, tables),
     toJSON: () => encodePredictorState(state),

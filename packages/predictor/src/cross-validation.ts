@@ -1,8 +1,7 @@
 import type { RandomGenerator } from '@espalier/pruning'
 import { assignFolds } from './assign-folds.js'
 import { type Curve, createContributions, evaluateCurve, parameterCount } from './curve-model.js'
-import { type CurveFit, type CurvePrior, laplaceVariance, refitCurve, type Samples } from './fit-curve.js'
-import { intervalScaleOf } from './interval-scale.js'
+import { type CurveFit, type CurvePrior, laplaceVariance, refitCurve, type Samples, sigmasOf } from './fit-curve.js'
 import { growForest, valueOfTree } from './regression-trees.js'
 import { noiseAt, riseOfLog } from './rise.js'
 
@@ -10,8 +9,8 @@ import { noiseAt, riseOfLog } from './rise.js'
 export interface CrossValidation {
   /** Residual trees that pay; 0 when they do not clearly. */
   readonly trees: number
-  /** Half the width of the 90 % interval in predicted standard deviations. */
-  readonly intervalScale: number
+  /** |held-out error| / predicted deviation of each evaluation held out, in the order given; none where too few. */
+  readonly scores: readonly number[]
 }
 
 const MAX_TREES = 64
@@ -29,7 +28,7 @@ interface HeldOut {
  * Cross-validates over the evaluations `heldOut` (indices; never probes, which define the model).
  *
  * The number of trees is the one with the least held-out loss, if that beats no trees by more than its standard error.
- * The interval is cross-conformal (Vovk 2015): a 90 % quantile of |held-out error| / predicted deviation.
+ * The scores make the interval cross-conformal (Vovk 2015) while none was predicted before it was measured.
  */
 export function crossValidate(
   curve: Curve,
@@ -43,7 +42,7 @@ export function crossValidate(
   const results = folds.flatMap((fold, index) => holdOut(curve, prior, samples, fold, fit, randomOf('fold', index)))
   const choice = chooseTrees(results)
   const scores = results.map(({ errors, deviation }) => Math.abs(errors[choice] ?? 0) / deviation)
-  return { trees: choice * TREE_STEP, intervalScale: intervalScaleOf(scores) }
+  return { trees: choice * TREE_STEP, scores }
 }
 
 function holdOut(
@@ -70,7 +69,7 @@ function holdOut(
       error -= valueOfTree(forest, tree, kept)
       if ((tree + 1) % TREE_STEP === 0) errors.push(error)
     }
-    return { errors, deviation }
+    return { errors, deviation: Math.hypot(deviation, samples.deviations[i] ?? 0) }
   })
 }
 
@@ -79,15 +78,18 @@ function selectSamples(samples: Samples, indices: readonly number[]): Samples {
     kept: indices.map((i) => samples.kept[i] ?? []),
     rises: Float64Array.from(indices, (i) => samples.rises[i] ?? 0),
     logRises: Float64Array.from(indices, (i) => samples.logRises[i] ?? 0),
+    deviations: Float64Array.from(indices, (i) => samples.deviations[i] ?? 0),
   }
 }
 
-/** What the curve leaves unexplained of t. */
+/** What the curve leaves unexplained of t; of samples on fewer windows the share that is not their noise. */
 export function curveResiduals(curve: Curve, fit: CurveFit, samples: Samples): Float64Array {
   const scratch = createContributions(curve.scale.units.length)
-  return samples.logRises.map(
-    (logRise, i) => logRise - evaluateCurve(curve, fit.parameters, samples.kept[i] ?? [], scratch),
-  )
+  const sigmas = sigmasOf(samples, fit.noise)
+  return samples.logRises.map((logRise, i) => {
+    const reliability = 1 - ((samples.deviations[i] ?? 0) / (sigmas[i] ?? 1)) ** 2
+    return reliability * (logRise - evaluateCurve(curve, fit.parameters, samples.kept[i] ?? [], scratch))
+  })
 }
 
 function predictCurve(curve: Curve, fit: CurveFit, kept: readonly number[]) {

@@ -9,21 +9,23 @@ interface EvaluationsFile {
     readonly keep: readonly { readonly kvGroups: number; readonly ffnChannels: number }[]
     readonly sparsity: number
     readonly logPerplexity: number
+    readonly fidelities: Readonly<Record<string, number>>
   }[]
 }
 
-type DemoEvaluation = TrainingEvaluation & { readonly sparsity: number }
+type DemoEvaluation = TrainingEvaluation & { readonly sparsity: number; readonly quarter: number }
 
 /** The bundled model and 617 policies of it, really measured: the dense model, 16 probes, 600 random ones. */
 function readDemoEvaluations() {
   const path = new URL('../fixtures/policies-demo.json', import.meta.url)
   const file = JSON.parse(readFileSync(path, 'utf8')) as EvaluationsFile
   const evaluations = file.evaluations.map(
-    ({ origin, keep, sparsity, logPerplexity }): DemoEvaluation => ({
+    ({ origin, keep, sparsity, logPerplexity, fidelities }): DemoEvaluation => ({
       purpose: origin,
       kept: keep.flatMap(({ kvGroups, ffnChannels }) => [kvGroups, ffnChannels]),
       sparsity,
       logPerplexity,
+      quarter: fidelities['4'] ?? Number.NaN,
     }),
   )
   return {

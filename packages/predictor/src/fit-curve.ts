@@ -8,6 +8,8 @@ export interface Samples {
   readonly kept: readonly KeptUnits[]
   readonly rises: Float64Array
   readonly logRises: Float64Array
+  /** Standard deviation of each t from having been measured on fewer windows. */
+  readonly deviations: Float64Array
 }
 
 /** A Gaussian a parameter. */
@@ -93,12 +95,17 @@ function createProblem(curve: Curve, prior: CurvePrior, samples: Samples): Probl
 }
 
 function fitAtNoise(problem: Problem, start: Float64Array, noise: number) {
-  const sigmas = problem.samples.rises.map((rise) => noiseAt(noise, rise))
+  const sigmas = sigmasOf(problem.samples, noise)
   const parameters = maximise(problem, start, sigmas)
   const { matrix, residuals } = linearise(problem, parameters, sigmas)
   const count = parameters.length
   const factor = choleskyFactor(matrix, count) ?? diagonalFactor(problem.prior)
   return { parameters, covarianceRoot: invertLower(factor, count), residuals, sigmas }
+}
+
+/** Standard deviation of each t around the curve: misfit, grain and the windows it was measured on. */
+export function sigmasOf({ rises, deviations }: Samples, noise: number): Float64Array {
+  return rises.map((rise, i) => Math.hypot(noiseAt(noise, rise), deviations[i] ?? 0))
 }
 
 function maximise(problem: Problem, start: Float64Array, sigmas: Float64Array): Float64Array {

@@ -14,18 +14,27 @@ const PSEUDO_HALVING = 20
  */
 const AGEING = 0.98
 
-/**
- * Half the width of the 90 % interval in predicted standard deviations, from held-out scores
- * |error| / predicted deviation in the order in which they were made: their weighted 90 % quantile with one more score
- * at infinity, as in conformal prediction beyond exchangeability (Barber, Candes, Ramdas, Tibshirani 2023, section 4.1).
- */
-export function intervalScaleOf(scores: readonly number[]): number {
+/** A score |error| / predicted deviation and how much it counts. */
+export interface WeightedScore {
+  readonly score: number
+  readonly weight: number
+}
+
+/** Scores of held-out evaluations, in the order in which they were made, with their weights and the pseudo-scores. */
+export function weighHeldOut(scores: readonly number[]): WeightedScore[] {
   const pseudoWeight = PSEUDO_HALVING / (PSEUDO_HALVING + scores.length)
   const made = scores.map((score, i) => ({ score, weight: AGEING ** (scores.length - 1 - i) }))
-  const sorted = [...made, ...PSEUDO_SCORES.map((score) => ({ score, weight: pseudoWeight }))].sort(
-    (a, b) => a.score - b.score,
-  )
-  const wanted = 0.9 * (sorted.reduce((sum, { weight }) => sum + weight, 0) + 1)
+  return [...made, ...PSEUDO_SCORES.map((score) => ({ score, weight: pseudoWeight }))]
+}
+
+/**
+ * Half the width of the interval in predicted standard deviations: the weighted quantile of the scores with one more
+ * at infinity, as in conformal prediction beyond exchangeability (Barber, Candes, Ramdas, Tibshirani 2023,
+ * section 4.1); the largest score where that one is reached.
+ */
+export function conformalQuantile(scores: readonly WeightedScore[], level: number): number {
+  const sorted = [...scores].sort((a, b) => a.score - b.score)
+  const wanted = level * (sorted.reduce((sum, { weight }) => sum + weight, 0) + 1)
   let sum = 0
   for (const { score, weight } of sorted) {
     sum += weight

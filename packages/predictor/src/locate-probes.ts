@@ -6,6 +6,8 @@ export interface Observation {
   readonly kept: KeptUnits
   /** Rise of log-perplexity over the dense model. */
   readonly rise: number
+  /** Standard deviation of the rise from having been measured on fewer windows. */
+  readonly deviation: number
   /** Measured to learn one module (or one block of modules of a kind). */
   readonly isProbe: boolean
 }
@@ -48,7 +50,7 @@ export function locateProbes(scale: ModuleScale, observations: readonly Observat
 
 function findProbes(scale: ModuleScale, observations: readonly Observation[]): (FoundProbe | undefined)[] {
   const found: (FoundProbe | undefined)[] = scale.units.map(() => undefined)
-  for (const { kept, rise } of observations.filter(({ isProbe }) => isProbe)) {
+  for (const { kept, rise, deviation } of observations.filter(({ isProbe }) => isProbe)) {
     const pruned = [...kept.keys()].filter((module) => (kept[module] ?? 0) < (scale.units[module] ?? 0))
     if (new Set(pruned.map((module) => scale.kinds[module])).size !== 1) continue
     const isBlock = pruned.length > 1
@@ -57,7 +59,8 @@ function findProbes(scale: ModuleScale, observations: readonly Observation[]): (
       const rank = pruned.length + Math.abs(0.5 - (kept[module] ?? 0) / units)
       if (rank >= (found[module]?.rank ?? Number.POSITIVE_INFINITY)) continue
       const damage = Math.max(rise / pruned.length, SMALLEST_DAMAGE / (isBlock ? pruned.length : 1))
-      found[module] = { damage, spread: isBlock ? BLOCK_SPREAD : PROBED_SPREAD, kept: kept[module] ?? 0, rank }
+      const spread = Math.hypot(isBlock ? BLOCK_SPREAD : PROBED_SPREAD, deviation / Math.max(rise, SMALLEST_DAMAGE))
+      found[module] = { damage, spread, kept: kept[module] ?? 0, rank }
     }
   }
   return found

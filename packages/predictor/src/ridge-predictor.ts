@@ -46,7 +46,12 @@ export function createRidgePredictor(state: RidgeState): Predictor {
   const logRiseOf = (kept: ArrayLike<number>) =>
     ridgeFeaturesOf(state, kept).reduce((sum, x, j) => sum + x * (state.weights[j] ?? 0), state.intercept)
   return {
-    summary: { evaluations: state.evaluations, residualTrees: 0, noise: state.noise },
+    summary: {
+      evaluations: state.evaluations,
+      residualTrees: 0,
+      noise: state.noise,
+      intervalScale: state.intervalScale,
+    },
     predict(kept) {
       checkKept(state, kept)
       return predictionOf(state, logRiseOf(kept))

@@ -16,6 +16,11 @@ export function logOfRise(rise: number): number {
   return Math.log(Math.max(rise, -RISE_OFFSET / 2) + RISE_OFFSET)
 }
 
+/** Standard deviation of t that one of the rise D makes. */
+export function deviationOfLog(deviation: number, rise: number): number {
+  return deviation / (Math.max(rise, 0) + RISE_OFFSET)
+}
+
 /** t -> D. */
 export function riseOfLog(logRise: number): number {
   return Math.exp(Math.min(logRise, MAX_LOG_RISE)) - RISE_OFFSET

@@ -43,6 +43,34 @@ describe('a predictor of the bundled model', () => {
     expect(mean).toBeLessThan(0.95)
   })
 
+  it('learns as much from probes on a quarter of the windows, whose cost pays for other policies', () => {
+    const spread = 0.28
+    const errors = [1, 2, 3].map((draw) => {
+      const full = drawDemoEvaluations(20, draw)
+      const longer = drawDemoEvaluations(32, draw).options
+      const dense = longer.evaluations[0]
+      const evaluations = longer.evaluations.map((evaluation) => {
+        if (evaluation.purpose !== 'probe' || !dense) return evaluation
+        const rise = evaluation.quarter - dense.quarter
+        const deviation = spread * (Math.max(rise, 0) + 0.01)
+        return { ...evaluation, logPerplexity: dense.logPerplexity + rise, deviation }
+      })
+      const measured = full.heldOut.map(({ logPerplexity }) => logPerplexity)
+      const errorOf = (options: Parameters<typeof trainPredictor>[0]) => {
+        const predictor = trainPredictor(options)
+        return meanAbsoluteError(
+          measured,
+          full.heldOut.map(({ kept }) => predictor.predict(kept).logPerplexity),
+        )
+      }
+      const unknown = evaluations.map((evaluation) => ({ ...evaluation, deviation: 0 }))
+      return [errorOf(full.options), errorOf({ ...longer, evaluations }), errorOf({ ...longer, evaluations: unknown })]
+    })
+    const [full, cheap, unknown] = [0, 1, 2].map((kind) => errors.reduce((sum, error) => sum + (error[kind] ?? 0), 0))
+    expect(cheap).toBeLessThan(full ?? 0)
+    expect(cheap).toBeLessThan(unknown ?? 0)
+  })
+
   it('uses trees when there is something left to learn, and not on a handful of evaluations', () => {
     expect(trainPredictor(drawDemoEvaluations(240, 1).options).summary.residualTrees).toBeGreaterThan(0)
     expect(trainPredictor(drawDemoEvaluations(20, 1).options).summary.residualTrees).toBe(0)

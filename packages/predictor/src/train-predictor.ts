@@ -1,4 +1,5 @@
 import { createRandomGenerator, type PrunableModel, type UnitRanking } from '@espalier/pruning'
+import { calibrateInterval } from './calibrate-interval.js'
 import { createPredictor, type Predictor } from './create-predictor.js'
 import { crossValidate, curveResiduals } from './cross-validation.js'
 import type { Curve } from './curve-model.js'
@@ -14,7 +15,8 @@ export interface TrainPredictorOptions {
   /** One a module, of the metric that the evaluations were made with. */
   readonly rankings: readonly UnitRanking[]
   /**
-   * All of one protocol (same text, windows, metric and compensation). The dense model (every unit kept) and the probes
+   * All of one protocol (same text, windows, metric and compensation; those on fewer windows as estimates of the full
+   * one with their deviation, which the linear and CNN kinds leave unregarded). The dense model (every unit kept) and the probes
    * (purpose `probe`: one module, or a block of modules of one kind, at about 50 %) are among them; both may be missing.
    * Purposes `final` and `test` are other protocols and are left out. In the order in which they were planned (round,
    * index): same order, same predictor; neighbours are held out together and later ones weigh more in the interval.
@@ -31,21 +33,28 @@ export interface TrainPredictorOptions {
  */
 export function trainPredictor({ model, rankings, evaluations, seed }: TrainPredictorOptions): Predictor {
   const scale = createModuleScale(model, rankings)
-  const { evaluations: distinct, denseLogPerplexity: dense, free } = createTrainingSet(scale.units, evaluations)
+  const {
+    evaluations: distinct,
+    denseLogPerplexity: dense,
+    free,
+    honestScores,
+    deviations,
+  } = createTrainingSet(scale.units, evaluations)
   const observations = distinct.map(
-    ({ kept, purpose, logPerplexity }): Observation => ({
+    ({ kept, purpose, logPerplexity, deviation = 0 }): Observation => ({
       kept,
       rise: logPerplexity - dense,
+      deviation,
       isProbe: purpose === 'probe',
     }),
   )
   const probes = locateProbes(scale, observations)
   const curve: Curve = { scale, probes, coordinates: createCoordinates(scale, probes) }
   const prior = createCurvePrior(curve)
-  const samples = createSamples(observations)
+  const samples = createSamples(observations, deviations)
   const fit = fitCurve(curve, prior, samples)
   const randomOf = (...path: (string | number)[]) => createRandomGenerator(seed, 'predictor', ...path)
-  const { trees, intervalScale } = crossValidate(curve, prior, samples, free, fit, randomOf)
+  const { trees, scores } = crossValidate(curve, prior, samples, free, fit, randomOf)
   return createPredictor({
     scale,
     probes,
@@ -54,7 +63,7 @@ export function trainPredictor({ model, rankings, evaluations, seed }: TrainPred
     noise: fit.noise,
     covarianceRoot: Float32Array.from(fit.covarianceRoot),
     forest: growForest(samples.kept, curveResiduals(curve, fit, samples), trees, randomOf('trees')),
-    intervalScale,
+    intervalScale: calibrateInterval(scores.map((heldOut, k) => ({ heldOut, honest: honestScores[free[k] ?? -1] }))),
     evaluations: distinct.length,
   })
 }
@@ -67,10 +76,11 @@ function createModuleScale(model: PrunableModel, rankings: readonly UnitRanking[
   }
 }
 
-function createSamples(observations: readonly Observation[]): Samples {
+function createSamples(observations: readonly Observation[], deviations: Float64Array): Samples {
   return {
     kept: observations.map(({ kept }) => kept),
     rises: Float64Array.from(observations, ({ rise }) => rise),
     logRises: Float64Array.from(observations, ({ rise }) => logOfRise(rise)),
+    deviations,
   }
 }

@@ -39,7 +39,11 @@ function trainRidgePredictor({ model, evaluations }: RidgeOptions, features: Rid
   const all = [...inputs.keys()]
   const heldOut = assignFolds(set.free).flatMap((fold) => {
     const fit = fitTo(all.filter((i) => !fold.includes(i)))
-    return fold.map((i) => ({ predicted: valueAt(fit, inputs[i] ?? []), measured: set.logRises[i] ?? 0 }))
+    return fold.map((i) => ({
+      predicted: valueAt(fit, inputs[i] ?? []),
+      measured: set.logRises[i] ?? 0,
+      honest: set.honestScores[i],
+    }))
   })
   const { weights, intercept } = fitTo(all)
   const state: RidgeState = {

@@ -1,12 +1,25 @@
 import { EspalierError, type EvaluationPurpose, type KeptUnits } from '@espalier/contracts'
+import type { HonestScore } from './calibrate-interval.js'
 import { checkKept } from './module-coordinates.js'
-import { logOfRise } from './rise.js'
+import { deviationOfLog, logOfRise } from './rise.js'
 
 /** A real measurement the predictor may learn from. */
 export interface TrainingEvaluation {
   readonly purpose: EvaluationPurpose
   readonly kept: KeptUnits
   readonly logPerplexity: number
+  /** Standard deviation of `logPerplexity` where it comes from fewer windows than the others; 0 if left out. */
+  readonly deviation?: number | undefined
+  /** What a predictor that had not seen it said, if one was asked: the honest scores that calibrate the interval. */
+  readonly predicted?: EarlierPrediction | undefined
+}
+
+/** A prediction with its 90 % interval, and half the width of that interval in predicted standard deviations. */
+interface EarlierPrediction {
+  readonly logPerplexity: number
+  readonly low: number
+  readonly high: number
+  readonly intervalScale: number
 }
 
 /** What every kind of predictor learns from. */
@@ -16,8 +29,12 @@ export interface TrainingSet {
   readonly denseLogPerplexity: number
   /** t = log(rise over dense + 0.01) of each. */
   readonly logRises: Float64Array
+  /** Standard deviation of each t from having been measured on fewer windows. */
+  readonly deviations: Float64Array
   /** Indices of those that are neither the dense model nor probes: policies like those that will be asked about. */
   readonly free: readonly number[]
+  /** Of each that was predicted before it was measured; undefined: it was not. */
+  readonly honestScores: readonly (HonestScore | undefined)[]
 }
 
 /**
@@ -34,11 +51,25 @@ export function createTrainingSet(units: readonly number[], given: readonly Trai
     evaluations,
     denseLogPerplexity,
     logRises: Float64Array.from(evaluations, ({ logPerplexity }) => logOfRise(logPerplexity - denseLogPerplexity)),
+    deviations: Float64Array.from(evaluations, ({ logPerplexity, deviation = 0 }) =>
+      deviationOfLog(deviation, logPerplexity - denseLogPerplexity),
+    ),
     free: [...evaluations.keys()].filter((i) => !['dense', 'probe'].includes(evaluations[i]?.purpose ?? '')),
+    honestScores: evaluations.map((evaluation) => honestScoreOf(evaluation, denseLogPerplexity)),
   }
 }
 
-/** One evaluation a policy: repeats are averaged, so that no policy is both learnt from and held out. */
+function honestScoreOf({ logPerplexity, predicted }: TrainingEvaluation, dense: number): HonestScore | undefined {
+  if (!predicted) return undefined
+  const [measured, mean, low, high] = [logPerplexity, predicted.logPerplexity, predicted.low, predicted.high].map(
+    (value) => logOfRise(value - dense),
+  ) as [number, number, number, number]
+  const deviation = (high - low) / (2 * predicted.intervalScale)
+  const { intervalScale } = predicted
+  return deviation > 0 ? { score: Math.abs(measured - mean) / deviation, intervalScale } : undefined
+}
+
+/** One evaluation a policy: the most exact repeats are averaged, so that no policy is both learnt from and held out. */
 function mergeRepeats(units: readonly number[], evaluations: readonly TrainingEvaluation[]): TrainingEvaluation[] {
   const byPolicy = new Map<string, TrainingEvaluation[]>()
   for (const evaluation of evaluations) {
@@ -52,10 +83,12 @@ function mergeRepeats(units: readonly number[], evaluations: readonly TrainingEv
     byPolicy.set(key, [...(byPolicy.get(key) ?? []), evaluation])
   }
   return [...byPolicy.values()].flatMap((repeats) => {
-    const first = repeats[0]
-    const total = repeats.reduce((sum, { logPerplexity }) => sum + logPerplexity, 0)
+    const deviation = Math.min(...repeats.map((repeat) => repeat.deviation ?? 0))
+    const exact = repeats.filter((repeat) => (repeat.deviation ?? 0) === deviation)
+    const first = exact[0]
+    const total = exact.reduce((sum, { logPerplexity }) => sum + logPerplexity, 0)
     const purpose = repeats.find((repeat) => repeat.purpose === 'probe')?.purpose ?? first?.purpose
-    return first && purpose ? [{ ...first, purpose, logPerplexity: total / repeats.length }] : []
+    return first && purpose ? [{ ...first, purpose, logPerplexity: total / exact.length }] : []
   })
 }
 

@@ -1,4 +1,14 @@
 export { packedLength } from './cholesky-rows.js'
+export { AllowedPolicies } from './constraints/allowed-policies.js'
+export {
+  checkPolicyRules,
+  createPolicyRules,
+  type PolicyRules,
+  type PolicyTarget,
+  plainPolicyRules,
+  type RuleSettings,
+} from './constraints/policy-rules.js'
+export { contextLengthOf, costOf, createResourceCost } from './constraints/resource-cost.js'
 export {
   channelImportance,
   type ModuleStatistics,

@@ -14,11 +14,13 @@ const kindSpread = 0.15
  * @throws EspalierError SPARSITY_UNREACHABLE
  */
 export function randomPolicy(model: PrunableModel, sparsity: number, random: RandomGenerator): KeptUnits {
+  return projectToSparsity(model, drawWishes(model, sparsity, random), sparsity)
+}
+
+/** The real numbers of units that a random policy would keep, before it is brought to a sparsity or to limits. */
+export function drawWishes(model: PrunableModel, sparsity: number, random: RandomGenerator): number[] {
   const [narrowest, widest] = spreadRange
   const spread = narrowest + (widest - narrowest) * random.uniform()
   const offset = { attention: kindSpread * random.normal(), ffn: kindSpread * random.normal() }
-  const wanted = model.modules.map(
-    (module) => module.units * (1 - sparsity + offset[module.kind] + spread * random.normal()),
-  )
-  return projectToSparsity(model, wanted, sparsity)
+  return model.modules.map((module) => module.units * (1 - sparsity + offset[module.kind] + spread * random.normal()))
 }

@@ -1,13 +1,13 @@
 import { homedir, hostname } from 'node:os'
 import { join, resolve } from 'node:path'
-import { EspalierError } from '@espalier/contracts'
+import { EspalierError, executionProviders, type Precision, precisions } from '@espalier/contracts'
 import { z } from 'zod'
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
-const executionProviders = ['cpu', 'cuda'] as const
-type ExecutionProvider = (typeof executionProviders)[number]
+const providerChoices = ['auto', ...executionProviders] as const
+const precisionChoices = ['auto', ...precisions] as const
 
 /** Everything the environment can say, parsed. */
 export interface Configuration {
@@ -27,8 +27,14 @@ export interface Configuration {
   readonly node: string
   /** Threads of a numeric session; null: as many as there are cores. */
   readonly threads: number | null
-  /** Where evaluators compute; `cuda` needs a GPU node. */
-  readonly provider: ExecutionProvider
+  /** Where evaluators compute; `auto`: on a GPU where a probe finds that one works. */
+  readonly provider: (typeof providerChoices)[number]
+  /** Which CUDA device an evaluator takes. */
+  readonly deviceId: number
+  /** In which searches are computed that an evaluator prepares; `auto`: the type of the weights on a GPU, else fp32. */
+  readonly precision: Precision | 'auto'
+  /** Memory that an evaluator may take, bytes; null: what its device has. */
+  readonly memoryBytes: number | null
   /** Address of a running service, for clients. */
   readonly url: string | null
   /** Key for that service. A secret. */
@@ -86,8 +92,13 @@ const environmentSchema = z.object({
     .regex(/^[\w.:-]{1,100}$/, { error: 'must be 1 to 100 letters, digits or any of . _ : -' })
     .optional(),
   ESPALIER_THREADS: integerWithin(1, 1024).optional(),
-  ESPALIER_PROVIDER: z
-    .enum(executionProviders, { error: `must be one of ${executionProviders.join(', ')}` })
+  ESPALIER_PROVIDER: z.enum(providerChoices, { error: `must be one of ${providerChoices.join(', ')}` }).optional(),
+  ESPALIER_DEVICE: integerWithin(0, 1023).optional(),
+  ESPALIER_PRECISION: z.enum(precisionChoices, { error: `must be one of ${precisionChoices.join(', ')}` }).optional(),
+  ESPALIER_MEMORY: z
+    .string()
+    .regex(/^\d+(\.\d+)?(MB|GB)$/, { error: 'must be a number with MB or GB, as in 24GB' })
+    .transform((value) => Number.parseFloat(value) * (value.endsWith('GB') ? 1e9 : 1e6))
     .optional(),
   ESPALIER_URL: urlWith('http:', 'https:').optional(),
   ESPALIER_API_KEY: z
@@ -147,7 +158,10 @@ export function loadConfiguration(environment: NodeJS.ProcessEnv = process.env):
     logLevel: variables.LOG_LEVEL ?? 'info',
     node: variables.ESPALIER_NODE ?? hostname(),
     threads: variables.ESPALIER_THREADS ?? null,
-    provider: variables.ESPALIER_PROVIDER ?? 'cpu',
+    provider: variables.ESPALIER_PROVIDER ?? 'auto',
+    deviceId: variables.ESPALIER_DEVICE ?? 0,
+    precision: variables.ESPALIER_PRECISION ?? 'auto',
+    memoryBytes: variables.ESPALIER_MEMORY ?? null,
     url: variables.ESPALIER_URL ?? null,
     apiKey: variables.ESPALIER_API_KEY ?? null,
     leaseMs: variables.ESPALIER_LEASE_MS ?? 5_000,

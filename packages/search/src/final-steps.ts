@@ -1,5 +1,5 @@
 import type { EvaluatePayload, EvaluationPurpose, KeptUnits, NewStep, PrepareResult, Split } from '@espalier/contracts'
-import { sparsityOf, uniformPolicy } from '@espalier/pruning'
+import { sparsityOf } from '@espalier/pruning'
 import { type Measurement, policyKey, type SearchView } from './search-view.js'
 
 /** Windows of the validation split that the final measurement uses: all, or as many as were asked for. */
@@ -53,8 +53,8 @@ export function densePolicy(view: SearchView): KeptUnits {
 /** The dense model, the uniform policies and the winners on the test split, which no step before has seen. */
 export function testEvaluations(view: SearchView, prepared: PrepareResult, round: number): NewStep<'evaluate'>[] {
   const policies: { targetIndex: number | null; kept: KeptUnits }[] = [{ targetIndex: null, kept: densePolicy(view) }]
-  view.settings.targets.forEach((target, targetIndex) => {
-    policies.push({ targetIndex, kept: uniformPolicy(view.model, target) })
+  view.rules.targets.forEach((target, targetIndex) => {
+    policies.push({ targetIndex, kept: target.uniform() })
     const winner = winnerOf(view, prepared, targetIndex)
     if (winner) policies.push({ targetIndex, kept: winner.payload.keptUnits })
   })
@@ -64,7 +64,7 @@ export function testEvaluations(view: SearchView, prepared: PrepareResult, round
 export function exportSteps(view: SearchView, prepared: PrepareResult, round: number): NewStep<'export'>[] {
   const { settings } = view
   const dense = testOf(view, prepared, densePolicy(view))?.result.perplexity ?? null
-  const steps = settings.targets.flatMap((target, targetIndex) => {
+  const steps = view.rules.targets.flatMap((target, targetIndex) => {
     const winner = winnerOf(view, prepared, targetIndex)
     if (!winner) return []
     const { payload, result } = winner
@@ -77,7 +77,7 @@ export function exportSteps(view: SearchView, prepared: PrepareResult, round: nu
       windows: payload.windows,
       report: {
         denseTestPerplexity: dense,
-        uniformTestPerplexity: testOf(view, prepared, uniformPolicy(view.model, target))?.result.perplexity ?? null,
+        uniformTestPerplexity: testOf(view, prepared, target.uniform())?.result.perplexity ?? null,
         testPerplexity: testOf(view, prepared, payload.keptUnits)?.result.perplexity ?? null,
         validationPerplexity: result.perplexity,
       },

@@ -1,2 +1,4 @@
 export { type BudgetPlan, type BudgetSettings, minimumBudget, planBudget } from './plan-budget.js'
 export { planNextSteps } from './plan-next-steps.js'
+export { searchFront } from './search-front.js'
+export { trainingEvaluations } from './training-evaluations.js'

@@ -1,6 +1,7 @@
 import type { EvaluatePayload, EvaluationPurpose, KeptUnits, NewStep } from '@espalier/contracts'
-import { createRandomGenerator, type PrunableModel, randomPolicy, sparsityOf, uniformPolicy } from '@espalier/pruning'
+import { createRandomGenerator, sparsityOf } from '@espalier/pruning'
 import type { BudgetPlan } from './plan-budget.js'
+import { probePolicies } from './probe-policies.js'
 import { policyKey, type SearchView } from './search-view.js'
 
 /** How often a random policy is drawn again when it was drawn already: tiny models have few policies. */
@@ -12,10 +13,12 @@ export function initialEvaluations(view: SearchView, budget: BudgetPlan): NewSte
   const dense = model.modules.map((module) => module.units)
   const payloads = new EvaluationList(view)
   payloads.add('dense', null, dense)
-  settings.targets.forEach((target, index) => {
-    payloads.add('uniform', index, uniformPolicy(model, target))
+  view.rules.targets.forEach((target, index) => {
+    payloads.add('uniform', index, target.uniform())
   })
-  for (const kept of probePolicies(model, budget.probeLayers)) payloads.add('probe', null, kept)
+  for (const kept of probePolicies(model, budget.probeLayers, view.rules.allowed)) {
+    payloads.add('probe', null, kept, null, budget.probeWindows)
+  }
   for (let index = 0; index < budget.randoms; index++) {
     const targetIndex = index % settings.targets.length
     addRandomPolicy(payloads, view, targetIndex, index)
@@ -23,7 +26,7 @@ export function initialEvaluations(view: SearchView, budget: BudgetPlan): NewSte
   return payloads.steps(0)
 }
 
-/** A list of evaluations on the windows of the search in which no policy stands twice. */
+/** A list of evaluations, on the windows of the search unless said otherwise, in which no policy stands twice. */
 export class EvaluationList {
   readonly #view: SearchView
   readonly #payloads = new Map<string, EvaluatePayload>()
@@ -38,6 +41,7 @@ export class EvaluationList {
     targetIndex: number | null,
     kept: KeptUnits,
     predicted: EvaluatePayload['predicted'] = null,
+    windows = this.#view.settings.validationWindows,
   ): boolean {
     const key = policyKey(kept)
     if (this.#payloads.has(key)) return false
@@ -47,7 +51,7 @@ export class EvaluationList {
       keptUnits: [...kept],
       sparsity: sparsityOf(this.#view.model, kept),
       split: 'validation',
-      windows: this.#view.settings.validationWindows,
+      windows,
       predicted,
     })
     return true
@@ -58,29 +62,10 @@ export class EvaluationList {
   }
 }
 
-/** One policy a block of `probeLayers` neighbouring layers and kind, that block at half its units. */
-function probePolicies(model: PrunableModel, probeLayers: number): KeptUnits[] {
-  if (probeLayers === 0) return []
-  const layers = model.modules.length / 2
-  const policies: KeptUnits[] = []
-  for (let first = 0; first < layers; first += probeLayers) {
-    for (const kind of ['attention', 'ffn'] as const) {
-      policies.push(
-        model.modules.map((module) => {
-          const probed = module.kind === kind && module.layer >= first && module.layer < first + probeLayers
-          return probed ? Math.floor(module.units / 2) : module.units
-        }),
-      )
-    }
-  }
-  return policies
-}
-
 function addRandomPolicy(payloads: EvaluationList, view: SearchView, targetIndex: number, index: number): void {
-  const { settings, model } = view
-  const random = createRandomGenerator(settings.seed, 'initial', index)
-  const target = settings.targets[targetIndex] ?? 0
+  const random = createRandomGenerator(view.settings.seed, 'initial', index)
+  const target = view.targetAt(targetIndex)
   for (let attempt = 0; attempt < RANDOM_ATTEMPTS; attempt++) {
-    if (payloads.add('random', targetIndex, randomPolicy(model, target, random))) return
+    if (payloads.add('random', targetIndex, target.random(random))) return
   }
 }

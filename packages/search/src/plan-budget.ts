@@ -1,14 +1,21 @@
 import type { SearchSettings } from '@espalier/contracts'
-import type { PrunableModel } from '@espalier/pruning'
+import type { AllowedPolicies, PrunableModel } from '@espalier/pruning'
+import { probedModules, probePolicies } from './probe-policies.js'
+import { costOf, type RungSettings, rungsOf } from './rungs.js'
 
 /** The settings that decide how a budget is spent. */
-export type BudgetSettings = Pick<SearchSettings, 'targets' | 'budget' | 'agent' | 'finalists'>
+export type BudgetSettings = Pick<SearchSettings, 'budget' | 'agent' | 'finalists'> &
+  RungSettings & {
+    readonly targets: readonly unknown[]
+  }
 
 /** How the real evaluations of a search are spent. Every number follows from the settings and the model's shape. */
 export interface BudgetPlan {
   /** Layers that one probe prunes together; 0: no probes. */
   readonly probeLayers: number
   readonly probes: number
+  /** Windows that a probe is measured on: a rung of the fidelity ladder. */
+  readonly probeWindows: number
   /** Heterogeneous random policies before the first round, over all targets. */
   readonly randoms: number
   /** Policies evaluated in each round, a target: one entry a round. */
@@ -17,7 +24,9 @@ export interface BudgetPlan {
   readonly finalists: number
 }
 
-/** Share of the free evaluations that probes may take. Beyond it neighbouring layers share a probe. */
+/** Probes are measured on the longest rung on which they take no more than this share of the free evaluations. */
+const PROBE_RUNG_SHARE = 0.2
+/** Share of the free evaluations that probes may take on the shortest rung. Beyond it neighbouring layers share one. */
 const PROBE_SHARE = 0.7
 /** Share of what is left after the probes that goes to random policies: they teach the predictor interactions. */
 const RANDOM_SHARE = 0.3
@@ -36,21 +45,34 @@ export function minimumBudget(targets: number): number {
  *
  * @param longerFinal whether the final measurement has more windows than an evaluation of the search;
  *   without it finalists would only be measured twice
+ * @param allowed what constraints allow; modules that they leave whole need no probe
  */
-export function planBudget(settings: BudgetSettings, model: PrunableModel, longerFinal: boolean): BudgetPlan {
+export function planBudget(
+  settings: BudgetSettings,
+  model: PrunableModel,
+  longerFinal: boolean,
+  allowed: AllowedPolicies | null = null,
+): BudgetPlan {
   const targets = settings.targets.length
-  const none = { probeLayers: 0, probes: 0, randoms: 0, perRound: [], finalists: 0 }
+  const none = {
+    probeLayers: 0,
+    probes: 0,
+    probeWindows: settings.validationWindows,
+    randoms: 0,
+    perRound: [],
+    finalists: 0,
+  }
   if (settings.agent === 'uniform') return none
   const finalists = longerFinal ? planFinalists(settings) : 0
   const free = settings.budget - minimumBudget(targets) - finalists * targets
   if (free <= 0) return none
   if (settings.agent === 'random') return { ...none, perRound: splitRounds(free, targets), finalists }
 
-  const { probeLayers, probes } = planProbes(model, free)
-  const rest = free - probes
+  const plannedProbes = planProbes(model, free, settings, allowed)
+  const rest = Math.floor(free - plannedProbes.probes * costOf({ windows: plannedProbes.probeWindows }, settings))
   const perRound = splitRounds(rest - Math.floor(rest * RANDOM_SHARE), targets)
   const guided = perRound.reduce((sum, count) => sum + count * targets, 0)
-  return { probeLayers, probes, randoms: rest - guided, perRound, finalists }
+  return { ...plannedProbes, randoms: rest - guided, perRound, finalists }
 }
 
 function planFinalists({ budget, finalists, targets }: BudgetSettings): number {
@@ -58,12 +80,23 @@ function planFinalists({ budget, finalists, targets }: BudgetSettings): number {
   return affordable < 2 ? 0 : affordable
 }
 
-function planProbes(model: PrunableModel, free: number): { probeLayers: number; probes: number } {
-  const layers = model.modules.length / 2
-  const affordable = Math.floor(free * PROBE_SHARE)
-  if (affordable < 4) return { probeLayers: 0, probes: 0 }
-  const probeLayers = Math.ceil((2 * layers) / affordable)
-  return { probeLayers, probes: 2 * Math.ceil(layers / probeLayers) }
+type ProbePlan = Pick<BudgetPlan, 'probeLayers' | 'probes' | 'probeWindows'>
+
+function planProbes(
+  model: PrunableModel,
+  free: number,
+  settings: RungSettings,
+  allowed: AllowedPolicies | null,
+): ProbePlan {
+  const modules = probedModules(model, allowed).length
+  const rungs = rungsOf(settings)
+  const costAt = (windows: number) => costOf({ windows }, settings)
+  const fitting = rungs.find((windows) => modules * costAt(windows) <= free * PROBE_RUNG_SHARE)
+  const probeWindows = fitting ?? rungs.at(-1) ?? settings.validationWindows
+  const affordable = Math.floor((free * PROBE_SHARE) / costAt(probeWindows))
+  if (affordable < 4) return { probeLayers: 0, probes: 0, probeWindows }
+  const probeLayers = Math.ceil(modules / affordable)
+  return { probeLayers, probes: probePolicies(model, probeLayers, allowed).length, probeWindows }
 }
 
 /** Evaluations a target and round, the larger rounds first; their sum over the targets is at most `evaluations`. */

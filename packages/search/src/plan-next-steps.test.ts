@@ -56,6 +56,9 @@ const anySearch = fc.record({
     seed: fc.integer({ min: 0, max: 1000 }),
     agent: fc.constantFrom('network' as const, 'random' as const, 'uniform' as const),
     finalWindows: fc.constantFrom(null, 8, 16, 40),
+    fidelity: fc.constantFrom('auto' as const, 'full' as const),
+    windowLength: fc.constantFrom(64, 256),
+    validationWindows: fc.constantFrom(8, 16),
     minimumImprovement: fc.constantFrom(0, 0.001, 1),
   }),
   orderSeed: fc.integer({ min: 0, max: 1000 }),
@@ -74,15 +77,19 @@ describe('a search', () => {
         const { steps, plan } = simulateSearch({ shape, settings: full, order: createRandomGenerator(orderSeed) })
         expect(plan.state).toBe('SUCCEEDED')
         const onValidation = evaluated(steps).filter(({ split }) => split === 'validation')
-        expect(onValidation.length).toBeLessThanOrEqual(full.budget)
-        expect(plan.result?.evaluations.total).toBe(onValidation.length)
+        const cost = onValidation.reduce((sum, { windows }) => sum + Math.min(1, windows / full.validationWindows), 0)
+        expect(cost).toBeLessThanOrEqual(full.budget + 1e-9)
+        expect(plan.result?.evaluations.total).toBeCloseTo(cost, 6)
+        expect(onValidation.every((e) => e.purpose === 'probe' || e.windows >= full.validationWindows)).toBe(true)
+        const counted = plan.result?.evaluations.byWindows?.reduce((sum, { evaluations }) => sum + evaluations, 0)
+        expect(counted).toBe(onValidation.length)
         const keys = evaluated(steps).map((e) => `${e.split}/${e.windows}/${e.keptUnits}`)
         expect(new Set(keys).size).toBe(keys.length)
         const model = createPrunableModel(shape)
         for (const [index, target] of full.targets.entries()) {
           const found = plan.result?.targets[index]
           expect(found?.sparsityTarget).toBe(target)
-          expect(found?.sparsity).toBeLessThanOrEqual(target + 1e-12)
+          expect(found?.sparsity).toBeLessThanOrEqual(Number(target) + 1e-12)
           expect(found?.sparsity).toBe(sparsityOf(model, found?.keptUnits ?? []))
           expect(found?.testPerplexity).not.toBeNull()
           expect(found?.validationPerplexity).toBeLessThanOrEqual((found?.uniform.validationPerplexity ?? 0) * 1.05)
@@ -133,6 +140,26 @@ describe('a search', () => {
     expect(withoutPolicies).toHaveLength(trainings)
   })
 
+  it('puts probes on a quarter of the windows where they are dear, and counts them as a quarter', () => {
+    const run = (change: Partial<SearchSettings>) =>
+      simulateSearch({ shape: shapeOf(8, 3, 512), settings: settingsOf(change), order: createRandomGenerator(1) })
+    const probesOf = ({ steps }: ReturnType<typeof run>) =>
+      evaluated(steps).filter(({ purpose }) => purpose === 'probe')
+    const long = { windowLength: 256 }
+    const small = run({ ...long, budget: 33, fidelity: 'auto' })
+    expect(probesOf(small).map(({ windows }) => windows)).toEqual(new Array(16).fill(4))
+    expect(small.plan.result?.evaluations).toEqual({
+      total: 33,
+      byWindows: [
+        { windows: 4, evaluations: 16 },
+        { windows: 16, evaluations: 29 },
+      ],
+    })
+    const large = run({ ...long, budget: 1000, fidelity: 'auto' })
+    expect(probesOf(large).map(({ windows }) => windows)).toEqual(new Array(16).fill(16))
+    expect(probesOf(run({ ...long, budget: 33, fidelity: 'full' })).every(({ windows }) => windows === 16)).toBe(true)
+  })
+
   it('takes the winner of the final measurement, not of the search', () => {
     const { steps, plan } = simulateSearch({
       shape: shapeOf(8, 3, 512),
@@ -150,6 +177,36 @@ describe('a search', () => {
       const own = measured.filter((m) => settingsOf({}).targets[m.target] === target.sparsityTarget)
       expect(target.finalPerplexity).toBe(Math.min(...own.map((m) => m.perplexity)))
     }
+  })
+})
+
+describe('drift', () => {
+  const search = (scale: number) =>
+    simulateSearch({
+      shape: shapeOf(8, 3, 512),
+      settings: settingsOf({}),
+      order: createRandomGenerator(4),
+      halfWidth: (kept) => scale * (1 + ((kept[1] ?? 0) % 10)),
+    })
+  const widthsOfRound = (steps: readonly StepRecord[], round: number) =>
+    steps.flatMap((step) =>
+      step.kind === 'evaluate' && step.round === round && step.payload.predicted
+        ? [step.payload.predicted.high - step.payload.predicted.low]
+        : [],
+    )
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+
+  it('is reported for rounds whose intervals miss, and no others', () => {
+    expect(search(0.1).plan.result?.rounds.map(({ drift }) => drift)).not.toContain(true)
+    const { plan } = search(1e-4)
+    expect(plan.result?.rounds.map(({ drift }) => drift)).not.toContain(false)
+    expect(plan.progress.predictorError?.drift).toBe(true)
+  })
+
+  it('makes the next round ask about policies of which less is known', () => {
+    const missed = search(1e-4).steps
+    const [first, second] = [1, 2].map((round) => mean(widthsOfRound(missed, round))) as [number, number]
+    expect(second).toBeGreaterThan(1.15 * first)
   })
 })
 

@@ -29,7 +29,7 @@ export function* searchPhases(view: SearchView): Generator<Phase, void> {
   const prepared = view.findResult('prepare', 0)
   if (!prepared) return
 
-  const budget = planBudget(view.settings, view.model, hasLongerFinal(view, prepared))
+  const budget = planBudget(view.settings, view.model, hasLongerFinal(view, prepared), view.rules.allowed)
   yield { state: 'SEARCHING', kind: 'evaluate', round: 0, create: () => initialEvaluations(view, budget) }
 
   const rounds = budget.perRound.length
@@ -88,7 +88,8 @@ function proposePayload(view: SearchView, count: number) {
       .slice(0, INCUMBENTS)
       .map(({ payload }) => payload.keptUnits),
   )
-  return { count: count * CANDIDATES_A_POLICY, incumbents }
+  const latencies = view.findResult('prepare', 0)?.latencies
+  return { count: count * CANDIDATES_A_POLICY, incumbents, ...(latencies ? { latencies } : {}) }
 }
 
 function step<K extends 'prepare' | 'train' | 'propose' | 'score'>(

@@ -1,7 +1,8 @@
-import type { RoundError, SearchPlan, SearchProgress } from '@espalier/contracts'
-import { uniformPolicy } from '@espalier/pruning'
+import type { SearchPlan, SearchProgress, SearchResult } from '@espalier/contracts'
 import { densePolicy, finalWindows } from './final-steps.js'
 import { planBudget } from './plan-budget.js'
+import { roundErrors } from './round-errors.js'
+import { costOf } from './rungs.js'
 import { hasLongerFinal } from './search-phases.js'
 import type { SearchView } from './search-view.js'
 
@@ -9,7 +10,9 @@ import type { SearchView } from './search-view.js'
 export function progressOf(view: SearchView, state: SearchPlan['state']): SearchProgress {
   const { settings } = view
   const prepared = view.findResult('prepare', 0)
-  const budget = planBudget(settings, view.model, prepared !== undefined && hasLongerFinal(view, prepared))
+  const rules = view.findRules()
+  const isLonger = prepared !== undefined && hasLongerFinal(view, prepared)
+  const budget = planBudget(settings, view.model, isLonger, rules?.allowed)
   const measured = (kept: readonly number[]) =>
     view.findMeasurement(kept, 'validation', settings.validationWindows)?.result.perplexity ?? null
   const errors = roundErrors(view)
@@ -17,44 +20,31 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
     state,
     round: Math.min(currentRound(view), budget.perRound.length),
     rounds: budget.perRound.length,
-    evaluationsDone: countEvaluations(view),
+    evaluationsDone: countEvaluations(view).total,
     evaluationsBudget: settings.budget,
     fraction: state === 'SUCCEEDED' ? 1 : fractionDone(view),
     densePerplexity: measured(densePolicy(view)),
     targets: settings.targets.map((target, targetIndex) => ({
-      sparsityTarget: target,
-      bestPerplexity: view.rankedForTarget(targetIndex)[0]?.result.perplexity ?? null,
-      uniformPerplexity: measured(uniformPolicy(view.model, target)),
+      sparsityTarget: rules?.targets[targetIndex]?.sparsity ?? null,
+      ...(typeof target === 'number' ? {} : { target }),
+      bestPerplexity: rules ? (view.rankedForTarget(targetIndex)[0]?.result.perplexity ?? null) : null,
+      uniformPerplexity: rules ? measured(view.targetAt(targetIndex).uniform()) : null,
     })),
     predictorError: errors.at(-1) ?? null,
   }
 }
 
-/** Real evaluations on the validation split, the final ones included. */
-export function countEvaluations(view: SearchView): number {
-  return view.measurements.filter(({ payload }) => payload.split === 'validation').length
-}
-
-/** Error of the predictor on the policies of each round, which it had not seen when it predicted them. */
-export function roundErrors(view: SearchView): RoundError[] {
-  const rounds = new Map<number, { errors: number[]; inside: number }>()
-  for (const step of view.steps) {
-    if (step.kind !== 'evaluate' || !step.result || !step.payload.predicted) continue
-    const { logPerplexity, low, high } = step.payload.predicted
-    const measured = step.result.logPerplexity
-    const round = rounds.get(step.round) ?? { errors: [], inside: 0 }
-    round.errors.push(Math.abs(measured - logPerplexity))
-    if (measured >= low && measured <= high) round.inside++
-    rounds.set(step.round, round)
+/** Real evaluations on the validation split, the final ones included, in full ones and by their windows. */
+export function countEvaluations(view: SearchView): SearchResult['evaluations'] {
+  const counts = new Map<number, number>()
+  let total = 0
+  for (const { payload } of view.measurements) {
+    if (payload.split !== 'validation') continue
+    counts.set(payload.windows, (counts.get(payload.windows) ?? 0) + 1)
+    total += costOf(payload, view.settings)
   }
-  return [...rounds]
-    .sort(([a], [b]) => a - b)
-    .map(([round, { errors, inside }]) => ({
-      round,
-      evaluations: errors.length,
-      meanAbsoluteError: errors.reduce((sum, error) => sum + error, 0) / errors.length,
-      intervalCoverage: inside / errors.length,
-    }))
+  const byWindows = [...counts].sort(([a], [b]) => a - b).map(([windows, evaluations]) => ({ windows, evaluations }))
+  return { total: Number(total.toFixed(6)), byWindows }
 }
 
 function currentRound(view: SearchView): number {
@@ -74,7 +64,8 @@ function expectedWindows(view: SearchView): number {
   const targets = settings.targets.length
   const prepared = view.findResult('prepare', 0)
   const longer = prepared ? finalWindows(view, prepared) : settings.validationWindows
-  const finalists = planBudget(settings, view.model, longer > settings.validationWindows).finalists * targets
+  const finalists =
+    planBudget(settings, view.model, longer > settings.validationWindows, view.findRules()?.allowed).finalists * targets
   const testWindows = Math.min(
     prepared?.splits.test.windows ?? longer,
     settings.finalWindows ?? Number.POSITIVE_INFINITY,

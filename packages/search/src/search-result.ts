@@ -1,7 +1,7 @@
 import type { PrepareResult, SearchResult, SearchTargetResult } from '@espalier/contracts'
-import { uniformPolicy } from '@espalier/pruning'
 import { densePolicy, finalOf, testOf, winnerOf } from './final-steps.js'
-import { countEvaluations, roundErrors } from './search-progress.js'
+import { roundErrors } from './round-errors.js'
+import { countEvaluations } from './search-progress.js'
 import type { SearchView } from './search-view.js'
 
 /** What the search found so far; null before anything was measured. */
@@ -14,20 +14,22 @@ export function resultOf(view: SearchView): SearchResult | null {
       validationPerplexity: validationOf(view, dense),
       testPerplexity: testOf(view, prepared, dense)?.result.perplexity ?? null,
     },
-    evaluations: { total: countEvaluations(view) },
+    evaluations: countEvaluations(view),
     rounds: roundErrors(view),
     targets: view.settings.targets.flatMap((_, targetIndex) => targetResult(view, prepared, targetIndex) ?? []),
   }
 }
 
 function targetResult(view: SearchView, prepared: PrepareResult, targetIndex: number): SearchTargetResult | undefined {
-  const sparsityTarget = view.settings.targets[targetIndex]
+  const target = view.settings.targets[targetIndex]
   const winner = winnerOf(view, prepared, targetIndex)
-  if (sparsityTarget === undefined || !winner) return undefined
+  if (target === undefined || !winner) return undefined
   const { payload, result } = winner
-  const uniform = uniformPolicy(view.model, sparsityTarget)
+  const { uniform: createUniform, sparsity: sparsityTarget } = view.targetAt(targetIndex)
+  const uniform = createUniform()
   return {
     sparsityTarget,
+    ...(typeof target === 'number' ? {} : { target }),
     sparsity: payload.sparsity,
     keptUnits: payload.keptUnits,
     validationPerplexity: result.perplexity,

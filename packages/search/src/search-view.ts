@@ -1,16 +1,25 @@
-import type {
-  EvaluatePayload,
-  EvaluateResult,
-  KeptUnits,
-  NewStep,
-  SearchRecord,
-  SearchSettings,
-  Split,
-  StepKind,
-  StepRecord,
-  StepResult,
+import {
+  EspalierError,
+  type EvaluatePayload,
+  type EvaluateResult,
+  type KeptUnits,
+  type ModelShape,
+  type NewStep,
+  needsLatencies,
+  type SearchRecord,
+  type SearchSettings,
+  type Split,
+  type StepKind,
+  type StepRecord,
+  type StepResult,
 } from '@espalier/contracts'
-import { createPrunableModel, type PrunableModel, uniformPolicy } from '@espalier/pruning'
+import {
+  createPolicyRules,
+  createPrunableModel,
+  type PolicyRules,
+  type PolicyTarget,
+  type PrunableModel,
+} from '@espalier/pruning'
 
 /** A measured policy: what was asked and what came out. */
 export interface Measurement {
@@ -22,12 +31,15 @@ export interface Measurement {
 export class SearchView {
   readonly settings: SearchSettings
   readonly model: PrunableModel
+  readonly #shape: ModelShape
+  #rules: PolicyRules | undefined
   readonly measurements: readonly Measurement[]
   readonly #steps = new Map<string, StepRecord>()
   readonly #measured = new Map<string, Measurement>()
 
   constructor(record: SearchRecord) {
     this.settings = record.settings
+    this.#shape = record.shape
     this.model = createPrunableModel(record.shape)
     for (const step of record.steps) this.#steps.set(stepKey(step), step)
     this.measurements = measurementsOf(record.steps)
@@ -43,6 +55,27 @@ export class SearchView {
 
   findStep(step: Pick<NewStep, 'kind' | 'round' | 'index'>): StepRecord | undefined {
     return this.#steps.get(stepKey(step))
+  }
+
+  /** Which policies the search may measure; undefined while that depends on latencies that are not measured yet. */
+  findRules(): PolicyRules | undefined {
+    if (this.#rules) return this.#rules
+    const latencies = this.settings.constraints?.latencies ?? this.findResult('prepare', 0)?.latencies
+    if (!latencies && needsLatencies(this.settings)) return undefined
+    this.#rules = createPolicyRules(this.#shape, this.settings, latencies)
+    return this.#rules
+  }
+
+  get rules(): PolicyRules {
+    const rules = this.findRules()
+    if (rules) return rules
+    throw new EspalierError('INTERNAL', 'The search needs latencies that its preparation has not measured')
+  }
+
+  targetAt(index: number): PolicyTarget {
+    const target = this.rules.targets[index]
+    if (target) return target
+    throw new EspalierError('INTERNAL', `The search has no target ${index}`, { targets: this.rules.targets.length })
   }
 
   /** Steps of one kind in a round, by index; empty when they have not been created yet. */
@@ -68,8 +101,8 @@ export class SearchView {
    * two targets may share their uniform policy, so that one is found by itself.
    */
   rankedForTarget(targetIndex: number): Measurement[] {
-    const { validationWindows, targets } = this.settings
-    const uniform = policyKey(uniformPolicy(this.model, targets[targetIndex] ?? 0))
+    const { validationWindows } = this.settings
+    const uniform = policyKey(this.targetAt(targetIndex).uniform())
     return this.measurements
       .filter(({ payload }) => payload.targetIndex === targetIndex || policyKey(payload.keptUnits) === uniform)
       .filter(({ payload }) => payload.split === 'validation')

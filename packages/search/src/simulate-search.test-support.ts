@@ -1,10 +1,18 @@
-import type { NewStep, SearchPlan, SearchRecord, StepRecord, StepResult } from '@espalier/contracts'
 import {
+  type LatencyTable,
+  type NewStep,
+  needsLatencies,
+  type SearchPlan,
+  type SearchRecord,
+  type StepRecord,
+  type StepResult,
+} from '@espalier/contracts'
+import {
+  createPolicyRules,
   createPrunableModel,
   createRandomGenerator,
+  type PolicyTarget,
   type RandomGenerator,
-  randomPolicy,
-  uniformPolicy,
 } from '@espalier/pruning'
 import { planNextSteps } from './plan-next-steps.js'
 
@@ -20,6 +28,8 @@ export interface SimulationOptions {
   /** Whether a step fails. */
   readonly fails?: (step: StepRecord) => boolean
   readonly splitWindows?: number
+  /** Half the width of the predicted interval of a policy; 0.1 if left out. */
+  readonly halfWidth?: (kept: readonly number[]) => number
 }
 
 export interface Simulation {
@@ -60,6 +70,7 @@ function resultOf(step: StepRecord, steps: readonly StepRecord[], options: Simul
     case 'prepare': {
       const split = { artifact: 'a', textHash: 'b', tokens: 1, windows: options.splitWindows ?? 64 }
       return {
+        ...(needsLatencies(settings) ? { latencies: latenciesOf(shape) } : {}),
         modelHash: 'c',
         calibration: 'd',
         splits: { calibration: split, validation: split, test: split },
@@ -71,16 +82,18 @@ function resultOf(step: StepRecord, steps: readonly StepRecord[], options: Simul
       return { logPerplexity, perplexity: Math.exp(logPerplexity), nll: [1], tokens: 1, seconds: 1 }
     }
     case 'train':
-      return { evaluations: 1, residualTrees: 0, noise: 0.1, seconds: 1 }
+      return { evaluations: 1, residualTrees: 0, noise: 0.1, intervalScale: 1.6, seconds: 1 }
     case 'propose': {
       const random = createRandomGenerator(settings.seed, 'propose', step.round)
-      const policies = (target: number) =>
+      const policies = (target: PolicyTarget) =>
         Array.from({ length: step.payload.count }, () => ({
-          keptUnits: [...(random.uniform() < 0.1 ? uniformPolicy(model, target) : randomPolicy(model, target, random))],
+          keptUnits: [...(random.uniform() < 0.1 ? target.uniform() : target.random(random))],
           origin: 'network' as const,
         }))
       return {
-        targets: settings.targets.map((target) => ({ policies: policies(target) })),
+        targets: createPolicyRules(shape, settings, latenciesOf(shape)).targets.map((target) => ({
+          policies: policies(target),
+        })),
         backend: 'none',
         seconds: 1,
       }
@@ -91,7 +104,8 @@ function resultOf(step: StepRecord, steps: readonly StepRecord[], options: Simul
       const scored = targets.map(({ policies }) => ({
         scores: policies.map(({ keptUnits }) => {
           const logPerplexity = 3 + damageOf(model.modules, keptUnits)
-          return { logPerplexity, low: logPerplexity - 0.1, high: logPerplexity + 0.1 }
+          const reach = options.halfWidth?.(keptUnits) ?? 0.1
+          return { logPerplexity, low: logPerplexity - reach, high: logPerplexity + reach }
         }),
       }))
       return { targets: scored, policies: 1, seconds: 1 }
@@ -107,6 +121,18 @@ function resultOf(step: StepRecord, steps: readonly StepRecord[], options: Simul
         expectedPerplexity: 1,
         seconds: 1,
       }
+  }
+}
+
+/** The same for every unit, in fractions that add up exactly. */
+export function latenciesOf({ kvHeads, ffnChannels }: SearchRecord['shape']): LatencyTable {
+  const times = (units: number) => [
+    { kept: 0, seconds: 0 },
+    { kept: units, seconds: units / 1024 },
+  ]
+  return {
+    ...{ format: 'espalier-latencies/1', device: 'test', contextLength: 64, fixedSeconds: 1 / 64 },
+    ...{ attention: times(kvHeads), ffn: times(ffnChannels) },
   }
 }
 

@@ -1,4 +1,4 @@
-import type { WorkerRole } from '@espalier/contracts'
+import type { EvaluatorCapacity, WorkerRole } from '@espalier/contracts'
 import type { WorkQueue } from '@espalier/queue'
 import { type Configuration, type Logger, type Running, retry } from '@espalier/runtime'
 import { isConnectionError, type Lease, type Store } from '@espalier/store'
@@ -22,6 +22,8 @@ export interface StepWorkerOptions {
   /** What the worker tells about itself: threads, provider, backend. */
   readonly details: Readonly<Record<string, unknown>>
   readonly processors: Processors
+  /** Only steps that it can do are claimed; absent: all of the role. */
+  readonly capacity?: EvaluatorCapacity
 }
 
 /**
@@ -37,7 +39,8 @@ export async function runStepWorker(options: StepWorkerOptions): Promise<Running
     backoffMs: 200,
     onRetry: (error) => reportClaimError(logger, error),
   })
-  const claimOptions = { workerId, leaseMs: options.config.leaseMs }
+  const { capacity } = options
+  const claimOptions = { workerId, leaseMs: options.config.leaseMs, ...(capacity && { capacity }) }
   const stopping = new AbortController()
   const performOptions = { ...options, leaseMs: options.config.leaseMs, stopping: stopping.signal }
   const active = new Set<Promise<void>>()

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import {
+  type MemoryNeeds,
   type NewStep,
   type SearchPlan,
   type SearchRecord,
@@ -14,7 +15,7 @@ import { toJson } from './json.js'
 import { keptHashOf } from './kept-hash.js'
 import type { NewEvent, PolicyOrigin, StepRef } from './records.js'
 import { cancelPendingSteps, idleStates, loadSearchRecord } from './search-rows.js'
-import type { AdvancedSearch } from './store.js'
+import type { AdvancedSearch, PlannedSearch } from './store.js'
 
 interface LockedSearch {
   readonly id: string
@@ -31,7 +32,7 @@ interface LockedSearch {
 export async function advanceSearch(
   { transaction }: Database,
   searchId: string,
-  plan: (record: SearchRecord) => SearchPlan,
+  plan: (record: SearchRecord) => PlannedSearch,
 ): Promise<AdvancedSearch | undefined> {
   try {
     return await transaction(async (tx) => {
@@ -39,6 +40,7 @@ export async function advanceSearch(
       if (search === undefined) return undefined
       const record = await loadSearchRecord(tx, search)
       const next = plan(record)
+      if (next.memoryNeeds !== undefined) await writeMemoryNeeds(tx, searchId, next.memoryNeeds)
       const created = await createSteps(tx, search, record, next.steps)
       await writeSearch(tx, search, next)
       return { created, state: next.state }
@@ -61,6 +63,13 @@ async function lockSearch(tx: Queryable, searchId: string): Promise<LockedSearch
     WHERE s.id = ${searchId} AND s.state NOT IN ${idleStates}
     FOR NO KEY UPDATE OF s`
   return search
+}
+
+/** They follow from settings and shape alone: written once, before there is a step that needs them. */
+async function writeMemoryNeeds(tx: Queryable, searchId: string, needs: MemoryNeeds): Promise<void> {
+  await tx.$executeRaw`
+    UPDATE "Search" SET "memoryNeeds" = ${JSON.stringify(needs)}::jsonb
+    WHERE id = ${searchId} AND "memoryNeeds" IS NULL`
 }
 
 async function createSteps(

@@ -2,14 +2,16 @@ import type { WorkerRole } from '@espalier/contracts'
 import type { Database } from './database.js'
 import { Prisma } from './generated/prisma/client.js'
 import { fromJson } from './json.js'
-import { claimable, kindsOfRole, milliseconds } from './lease-rules.js'
+import { claimable, kindsOfRole, milliseconds, orderInRound, suits } from './lease-rules.js'
 import type { Lease, LeaseKey } from './records.js'
 import { endedStates } from './search-rows.js'
 import type { ClaimOptions } from './store.js'
 
 /** See `StepStore.claim`. One statement: of many claimers at once the row lock lets one through, the others find it RUNNING. */
 export function claimStep(database: Database, stepId: string, options: ClaimOptions): Promise<Lease | undefined> {
-  return claim(database, Prisma.sql`SELECT ${stepId}::text AS id`, options)
+  const step = Prisma.sql`
+    SELECT s.id FROM "Step" s JOIN "Search" q ON q.id = s."searchId" WHERE s.id = ${stepId} AND ${suits(options.capacity)}`
+  return claim(database, step, options)
 }
 
 /** See `StepStore.claimNext`. SKIP LOCKED: claimers of a role do not wait for each other, each gets another step. */
@@ -17,8 +19,8 @@ export function claimNextStep(database: Database, role: WorkerRole, options: Cla
   const kinds = kindsOfRole(role).map((kind) => Prisma.sql`${kind}::"StepKind"`)
   const next = Prisma.sql`
     SELECT s.id FROM "Step" s JOIN "Search" q ON q.id = s."searchId"
-    WHERE s.kind IN (${Prisma.join(kinds)}) AND ${claimable}
-    ORDER BY q."createdAt", q.id, s.round, s.kind, s.index
+    WHERE s.kind IN (${Prisma.join(kinds)}) AND ${claimable} AND ${suits(options.capacity)}
+    ORDER BY q."createdAt", q.id, s.round, s.kind, ${orderInRound}
     LIMIT 1 FOR UPDATE OF s SKIP LOCKED`
   return claim(database, next, options)
 }

@@ -1,4 +1,4 @@
-import { roleOfStep, type StepKind, stepKinds, type WorkerRole } from '@espalier/contracts'
+import { type EvaluatorCapacity, roleOfStep, type StepKind, stepKinds, type WorkerRole } from '@espalier/contracts'
 import { Prisma } from './generated/prisma/client.js'
 import { idleStates } from './search-rows.js'
 
@@ -18,7 +18,30 @@ export function kindsOfRole(role: WorkerRole): readonly StepKind[] {
 /** SQL: so many milliseconds. */
 export const milliseconds = (ms: number) => Prisma.sql`${ms}::double precision * interval '1 millisecond'`
 
+/**
+ * SQL order of steps `s` of one round and kind. Of JSON arrays of the same length Postgres compares the elements in
+ * order: policies with a common prefix are neighbours.
+ */
+export const orderInRound = Prisma.sql`s.payload->'split', s.payload->'windows', s.payload->'keptUnits', s.index`
+
 /** SQL condition on step `s` and its search `q`: nobody has it, and it may start now. */
 export const claimable = Prisma.sql`(
   ((s.state = 'PENDING' AND s."availableAt" <= now()) OR (s.state = 'RUNNING' AND s."leaseExpiresAt" < now()))
   AND s.attempts < ${maxClaims} AND q.state NOT IN ${idleStates})`
+
+/**
+ * SQL condition on step `s` and its search `q`: an evaluator of this capacity has the memory for it, and computes in
+ * the precision that the search was prepared in.
+ */
+export function suits(capacity: EvaluatorCapacity | undefined): Prisma.Sql {
+  if (capacity === undefined) return Prisma.sql`TRUE`
+  const { provider, memoryBytes, precisions } = capacity
+  const fits =
+    memoryBytes === null
+      ? Prisma.sql`TRUE`
+      : Prisma.sql`COALESCE((q."memoryNeeds"->>${provider})::double precision, 0) <= ${memoryBytes}::double precision`
+  return Prisma.sql`(${fits} AND NOT EXISTS (
+    SELECT 1 FROM "Step" p
+    WHERE p."searchId" = s."searchId" AND p.round = 0 AND p.kind = 'prepare' AND p.index = 0 AND p.id <> s.id
+      AND COALESCE(p.result->>'precision', 'fp32') NOT IN (${Prisma.join([...precisions])})))`
+}

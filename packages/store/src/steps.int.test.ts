@@ -7,6 +7,7 @@ import {
   createSearchWithSteps,
   createTestDatabase,
   createTestSearch,
+  evaluateStep,
   planOf,
   type TestDatabase,
   testEvaluation,
@@ -73,6 +74,33 @@ describe('claim', () => {
     expect(await store.steps.claimNext('predictor', worker('p'))).toBeUndefined()
     await store.searches.requestCancel(second.search.teamId, first.search.id)
     await store.searches.requestCancel(second.search.teamId, second.search.id)
+  })
+
+  it('gives neighbouring policies one after another, whatever their indices, and tells which follow', async () => {
+    const { search } = await createTestSearch(store)
+    const policies = [
+      [2, 16, 2, 16],
+      [1, 9, 2, 16],
+      [2, 16, 1, 16],
+      [1, 10, 2, 16],
+      [1, 9, 1, 16],
+    ]
+    const steps = policies.map((keptUnits, index) => {
+      const step = evaluateStep(index)
+      const split = index === 4 ? 'test' : 'validation'
+      return { ...step, payload: { ...step.payload, keptUnits, split } } as const
+    })
+    await store.searches.advance(search.id, () => planOf(steps))
+    const [dense, first, third, second] = policies
+    const taken: unknown[] = []
+    for (const following of [[], [second, third, dense], [third, dense], [dense], []]) {
+      const lease = await store.steps.claimNext('evaluator', worker('w'))
+      if (lease?.kind !== 'evaluate') throw new Error('no evaluation could be claimed')
+      taken.push(lease.payload.keptUnits)
+      expect(await store.steps.listFollowing(lease)).toEqual(following)
+    }
+    expect(taken).toEqual([policies[4], first, second, third, dense])
+    await store.searches.requestCancel(search.teamId, search.id)
   })
 
   it('gives a step away again only after its lease has run out by the clock of the database', async () => {

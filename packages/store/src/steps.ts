@@ -3,6 +3,7 @@ import { claimNextStep, claimStep, renewLease } from './claim-step.js'
 import { completeStep } from './complete-step.js'
 import type { Database } from './database.js'
 import { failStep, releaseStep } from './fail-step.js'
+import { listFollowing } from './following-steps.js'
 import { fromJson } from './json.js'
 import { kindsOfRole, milliseconds, workerAliveMs } from './lease-rules.js'
 import type { RoleLoad } from './records.js'
@@ -20,6 +21,7 @@ export function createStepStore(database: Database): StepStore {
     release: (lease) => releaseStep(database, lease),
     sweep: ({ staleWakeMs }) => sweepSteps(database, staleWakeMs),
     findResult: (searchId, kind, round, index) => findResult(database, { searchId, kind, round, index }),
+    listFollowing: (lease) => listFollowing(database, lease),
     loadByRole: () => loadByRole(database),
   }
 }

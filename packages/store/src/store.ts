@@ -1,4 +1,7 @@
 import type {
+  EvaluatorCapacity,
+  KeptUnits,
+  MemoryNeeds,
   ModelShape,
   Page,
   RecordedError,
@@ -113,7 +116,12 @@ export interface SearchStore {
    *
    * undefined: the search is paused, ended, unknown, or another process holds it too long; try again later.
    */
-  advance(searchId: string, plan: (record: SearchRecord) => SearchPlan): Promise<AdvancedSearch | undefined>
+  advance(searchId: string, plan: (record: SearchRecord) => PlannedSearch): Promise<AdvancedSearch | undefined>
+}
+
+/** A plan, and what evaluators must have to take its steps. */
+export interface PlannedSearch extends SearchPlan {
+  readonly memoryNeeds?: MemoryNeeds
 }
 
 export interface AdvancedSearch {
@@ -125,12 +133,17 @@ export interface AdvancedSearch {
 export interface ClaimOptions {
   readonly workerId: string
   readonly leaseMs: number
+  /** Only steps that an evaluator of this capacity can do; absent: any. */
+  readonly capacity?: EvaluatorCapacity
 }
 
 export interface StepStore {
   /** undefined: done, held by somebody, not due yet, or the search is paused or ended. */
   claim(stepId: string, options: ClaimOptions): Promise<Lease | undefined>
-  /** The next step of a role: oldest search first, then round, then index. */
+  /**
+   * The next step of a role: oldest search first, then round, then index; but evaluations on the same windows by
+   * their kept units, so that policies that agree on their first modules follow each other.
+   */
   claimNext(role: WorkerRole, options: ClaimOptions): Promise<Lease | undefined>
   /**
    * Renews a lease. `lost`: somebody else has it or it has ended, stop without a result.
@@ -160,6 +173,11 @@ export interface StepStore {
     round: number,
     index: number,
   ): Promise<StepResult<K> | undefined>
+  /**
+   * Kept units of the evaluations that nobody has taken and that `claimNext` gives after this one, on the same windows
+   * of the same search, nearest first; a hint, since other workers take steps too. At most a few hundred.
+   */
+  listFollowing(lease: Lease<'evaluate'>): Promise<readonly KeptUnits[]>
   /** Waiting and running work, and who is there to do it. */
   loadByRole(): Promise<Readonly<Record<WorkerRole, RoleLoad>>>
 }

@@ -1,3 +1,4 @@
+export { type DataRecord, type ReadRecords, readRecords } from './read-records.js'
 export {
   findTextFiles,
   type ReadText,

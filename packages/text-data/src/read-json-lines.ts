@@ -11,9 +11,20 @@ import type { TextRow } from './text-row.js'
  * @throws EspalierError TEXT_NOT_FOUND; TEXT_INVALID with the line, counted from 1
  */
 export async function* readJsonLines(file: string, field: string): AsyncGenerator<TextRow> {
+  for await (const { value, line } of readJsonObjects(file))
+    yield { text: textOf(value, field, file, line), bytes: null }
+}
+
+/**
+ * The objects of a file with one JSON object a line.
+ * @throws EspalierError TEXT_NOT_FOUND; TEXT_INVALID with the line, counted from 1
+ */
+export async function* readJsonObjects(
+  file: string,
+): AsyncGenerator<{ readonly value: object; readonly line: number }> {
   for await (const { bytes, line, byteOffset } of readLines(file)) {
     const json = decodeUtf8(bytes, file, byteOffset, { line })
-    if (json.trim() !== '') yield { text: textOf(parseLine(json, file, line), field, file, line), bytes: null }
+    if (json.trim() !== '') yield { value: parseLine(json, file, line), line }
   }
 }
 
@@ -66,7 +77,7 @@ function parseLine(json: string, file: string, line: number): object {
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
   const found = Array.isArray(value) ? 'an array' : value === null ? 'null' : `a ${typeof value}`
-  throw invalidText(file, `line ${line} is ${found}; it must be an object with a text in it`, { line })
+  throw invalidText(file, `line ${line} is ${found}; it must be an object`, { line })
 }
 
 function textOf(row: object, field: string, file: string, line: number): string | null {

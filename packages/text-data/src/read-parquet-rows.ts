@@ -15,23 +15,32 @@ const groupTimeoutMs = 60_000
 const threadHeapMegabytes = 3072
 
 /**
- * The rows of a Parquet file. It is decoded in a thread of its own, since that neither yields (heartbeats would
- * stop) nor can be stopped, and since a bad file may ask for any amount of memory.
- *
+ * The texts of one column of a Parquet file; see `readInThread`.
  * @throws EspalierError TEXT_NOT_FOUND, TEXT_INVALID
  */
 export async function* readParquetRows(file: string, column: string, mostRows: number): AsyncGenerator<TextRow> {
-  const workerData: ParquetThreadData = { file, column, mostRows }
+  for await (const answer of readInThread({ file, wanted: { column }, mostRows })) {
+    if (answer.kind === 'rows') for (const text of answer.rows) yield { text, bytes: null }
+  }
+}
+
+/**
+ * Answers for one row group after another. The file is decoded in a thread of its own, since that neither yields
+ * (heartbeats would stop) nor can be stopped, and since a bad file may ask for any amount of memory.
+ *
+ * @throws EspalierError TEXT_NOT_FOUND, TEXT_INVALID
+ */
+export async function* readInThread(workerData: ParquetThreadData): AsyncGenerator<ParquetThreadMessage> {
   const worker = new Worker(new URL('../dist/parquet-thread.js', import.meta.url), {
     workerData,
     resourceLimits: { maxOldGenerationSizeMb: threadHeapMegabytes },
   })
   try {
     for (;;) {
-      const answer = await ask(worker, file)
+      const answer = await ask(worker, workerData.file)
       if (answer.kind === 'end') return
       if (answer.kind === 'error') throw reviveError(answer.error)
-      for (const text of answer.rows) yield { text, bytes: null }
+      yield answer
     }
   } finally {
     await worker.terminate()

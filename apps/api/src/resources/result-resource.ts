@@ -10,9 +10,10 @@ export function resultResource(
 ): SearchResultResource {
   const model = createPrunableModel(row.shape)
   const { metric, compensation } = settings
+  const { evaluations } = result
   return {
     dense: result.dense,
-    evaluations: result.evaluations,
+    evaluations: { ...evaluations, byWindows: evaluations.byWindows?.map((counted) => ({ ...counted })) },
     rounds: [...result.rounds],
     targets: result.targets.map((target) => ({
       ...target,

@@ -16,8 +16,11 @@ export function searchResource(row: SearchRow, model: ModelRow, now: Date): Sear
     settings,
     progress: row.progress && progressResource(row, row.progress, now),
     best: settings.targets.map(
-      (sparsityTarget, index) =>
-        row.progress?.targets[index] ?? { sparsityTarget, bestPerplexity: null, uniformPerplexity: null },
+      (target, index) =>
+        row.progress?.targets[index] ?? {
+          ...(typeof target === 'number' ? { sparsityTarget: target } : { sparsityTarget: null, target }),
+          ...{ bestPerplexity: null, uniformPerplexity: null },
+        },
     ),
     result: row.result && resultResource(row.result, settings, model),
     error: row.error && { ...row.error, details: { ...row.error.details } },

@@ -10,6 +10,7 @@ import { addCreateSearch } from './searches/create-search.js'
 import { addGeneratePolicies } from './searches/generate-policies.js'
 import { addListArtifacts } from './searches/list-artifacts.js'
 import { addListRecords } from './searches/list-records.js'
+import { addReadFront } from './searches/read-front.js'
 import { addReadSearches } from './searches/read-searches.js'
 import { addSendArtifactFile } from './searches/send-artifact-file.js'
 import { addStreamEvents } from './searches/stream-events.js'
@@ -40,6 +41,7 @@ function addSearchRoutes(api: Api, services: ApiServices): void {
   })
   addCreateSearch(api, services)
   addReadSearches(api, services)
+  addReadFront(api, services)
   addControlSearch(api, services)
   addListRecords(api, services)
   addGeneratePolicies(api, services)

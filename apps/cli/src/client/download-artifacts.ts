@@ -11,8 +11,11 @@ import type { ApiClient } from './api-client.js'
  * Folder of a pruned model below the folder that the user named: `sparsity-35/onnx`.
  * @param target e.g. 0.35 -> `sparsity-35`, 0.125 -> `sparsity-12.5`
  */
-export function artifactFolder(out: string, { sparsityTarget, format }: ArtifactResource): string {
-  return join(resolve(out), `sparsity-${Number((100 * sparsityTarget).toPrecision(8))}`, format)
+export function artifactFolder(out: string, { sparsityTarget, target, targetIndex, format }: ArtifactResource): string {
+  const name = target
+    ? `${target.resource}-${targetIndex}`
+    : `sparsity-${Number((100 * (sparsityTarget ?? 0)).toPrecision(8))}`
+  return join(resolve(out), name, format)
 }
 
 /** Writes the files of pruned models below `out`, each checked against its SHA-256. */

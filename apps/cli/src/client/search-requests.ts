@@ -6,8 +6,10 @@ import {
   generatedPoliciesSchema,
   modelSchema,
   type SearchDetailResource,
+  type SearchFront,
   type SearchResource,
   searchDetailSchema,
+  searchFrontSchema,
   searchPageSchema,
   searchSchema,
 } from '@espalier/contracts'
@@ -55,6 +57,10 @@ export async function submitSearch(
 ): Promise<SearchResource> {
   const model = await client.post('/v1/models', { path: modelDirectory }, modelSchema)
   return client.post('/v1/searches', { ...search, model: model.id }, searchSchema)
+}
+
+export function getFront(client: ApiClient, id: string): Promise<SearchFront> {
+  return client.get(`${pathOf(id)}/front`, searchFrontSchema)
 }
 
 export async function listArtifacts(client: ApiClient, id: string): Promise<readonly ArtifactResource[]> {

@@ -5,7 +5,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { configurationFor, getService } from '../client/find-service.js'
 import { generatePolicies } from '../client/search-requests.js'
 import { UsageError } from '../input/command-errors.js'
-import { integerFrom, parseTargets } from '../input/parse-options.js'
+import { integerFrom, parseSparsities } from '../input/parse-options.js'
 import { renderGenerated } from '../output/render-generated.js'
 import type { Terminal } from '../output/terminal.js'
 
@@ -22,7 +22,7 @@ interface GenerateOptions {
 /** `espalier generate`: policies for any sparsity, from what a search has learnt. */
 export function createGenerateCommand(terminal: Terminal): Command {
   const oneSparsity = (text: string) => {
-    const [value, ...more] = parseTargets(text)
+    const [value, ...more] = parseSparsities(text)
     if (value === undefined || more.length > 0) throw new InvalidArgumentError(`"${text}" is not one sparsity.`)
     return value
   }
@@ -36,7 +36,7 @@ export function createGenerateCommand(terminal: Terminal): Command {
     .argument('<id>', 'id of the search')
     .addOption(
       new Option('--sparsity <list>', 'sparsities wanted, e.g. 0.27 or 0.2,0.25,0.3')
-        .argParser(parseTargets)
+        .argParser(parseSparsities)
         .conflicts(['count', 'from', 'to']),
     )
     .option('--count <number>', 'so many sparsities, evenly from --from to --to', integerFrom(2, generateLimit))

@@ -1,7 +1,7 @@
 import { searchDefaults } from '@espalier/contracts'
 import { cpuName, deviceNames } from '@espalier/cost-model'
 import { Command, Option } from 'commander'
-import { integerFrom, parseTargets } from '../input/parse-options.js'
+import { integerFrom, parseSparsities } from '../input/parse-options.js'
 import { resolveModelDirectory } from '../input/resolve-model.js'
 import { renderPlan } from '../output/render-plan.js'
 import type { Terminal } from '../output/terminal.js'
@@ -18,7 +18,7 @@ export function createPlanCommand(terminal: Terminal): Command {
     )
     .argument('<model>', 'folder with the config.json of a Hugging Face model, or "demo"')
     .addOption(new Option('--device <name>', 'where policies are measured').choices(deviceNames).default(cpuName))
-    .option('--targets <list>', 'sparsities wanted, each above 0 and below 1', parseTargets, [...defaults.targets])
+    .option('--targets <list>', 'sparsities wanted, each above 0 and below 1', parseSparsities, [...defaults.targets])
     .option('--budget <count>', 'real evaluations on the validation split', integerFrom(1), defaults.budget)
     .option('--window <tokens>', 'tokens a window', integerFrom(2), defaults.windowLength)
     .option('--calibration-windows <count>', 'windows of calibration', integerFrom(1), defaults.calibrationWindows)

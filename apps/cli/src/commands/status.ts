@@ -34,9 +34,7 @@ function renderSearches(searches: readonly SearchResource[], terminal: Terminal)
     search.name ?? search.model.name,
     search.state,
     search.progress === null ? '-' : `${search.progress.evaluationsDone}/${search.progress.evaluationsBudget}`,
-    search.best
-      .map((best) => `${formatTarget(best.sparsityTarget)}: ${formatPerplexity(best.bestPerplexity)}`)
-      .join('  '),
+    search.best.map((best) => `${formatTarget(best)}: ${formatPerplexity(best.bestPerplexity)}`).join('  '),
     search.waitReason ?? search.error?.message ?? '',
   ])
   const columns = ['id', 'name', 'state', 'evaluations', 'best perplexity', ''].map((title) => ({ title }))

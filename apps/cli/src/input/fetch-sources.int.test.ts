@@ -14,6 +14,10 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 
 const bin = fileURLToPath(new URL('../../bin/espalier.js', import.meta.url))
 const demo = fileURLToPath(new URL('../../../../models/demo/', import.meta.url))
+const folders: Readonly<Record<string, string>> = {
+  ...{ demo, texts: join(demo, 'texts') },
+  tasks: fileURLToPath(new URL('../../../../packages/tasks/fixtures/documents/', import.meta.url)),
+}
 const commit = 'c0ffee00'.repeat(5)
 const token = 'hf_test'
 const modelFiles = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'model.safetensors']
@@ -27,9 +31,10 @@ function createHub(): Server {
       const siblings = [...modelFiles, 'README.md', 'pytorch_model.bin'].map((rfilename) => ({ rfilename }))
       return response.end(JSON.stringify({ sha: commit, siblings }))
     }
-    const [, kind, , name = ''] = /^\/(datasets\/)?acme\/(demo|texts)\/resolve\/[^/]+\/([\w.]+)$/.exec(pathname) ?? []
+    const [, , repository = '', name = ''] =
+      /^\/(datasets\/)?acme\/(demo|texts|tasks)\/resolve\/[^/]+\/([\w.]+)$/.exec(pathname) ?? []
     if (name === '') return response.writeHead(404).end()
-    const bytes = readFileSync(join(demo, kind === undefined ? '' : 'texts', name))
+    const bytes = readFileSync(join(folders[repository] ?? '', name))
     const etag = createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex')
     response.writeHead(200, { etag: `"${etag}"`, 'x-repo-commit': commit, 'content-length': bytes.length })
     return response.end(request.method === 'HEAD' ? undefined : bytes)
@@ -61,6 +66,20 @@ async function run(args: readonly string[], more: Record<string, string> = {}) {
 }
 
 const ppl = ['--window', '128', '--windows', '4', '--json']
+
+describe('documents of a task by their address', () => {
+  it('are downloaded, and measured like a file', async () => {
+    const task = ['tasks', 'demo', '--task', 'boolq', '--limit', '2', '--json', '--data']
+    const fetched = await run([...task, 'hf://datasets/acme/tasks/boolq.parquet'])
+    expect(fetched).toMatchObject({ code: 0 })
+    const local = await run([...task, join(folders.tasks ?? '', 'boolq.jsonl')])
+    const report = JSON.parse(fetched.stdout)
+    expect(report).toMatchObject({ protocol: 'lm-evaluation-harness 0.4.13, 0-shot', policy: null })
+    expect(report.tasks).toMatchObject([{ task: 'boolq', dense: { documents: 2, acc_norm: null } }])
+    expect(report.tasks[0].dense).toEqual(JSON.parse(local.stdout).tasks[0].dense)
+    expect(report.tasks[0].files[0]).toContain('datasets--acme--tasks')
+  })
+})
 
 describe('a model by its address', () => {
   it('is downloaded, measured like a folder, and there the next time', async () => {

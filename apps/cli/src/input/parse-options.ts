@@ -12,7 +12,7 @@ export function integerFrom(min: number, max: number = Number.MAX_SAFE_INTEGER):
 }
 
 /** `0.2,0.35,0.5` -> the sparsities; each between 0 and 1, both excluded. */
-export function parseTargets(text: string): number[] {
+export function parseSparsities(text: string): number[] {
   return text.split(',').map((part) => {
     const value = part.trim() === '' ? Number.NaN : Number(part)
     if (sparsitySchema.safeParse(value).success) return value

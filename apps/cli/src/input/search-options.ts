@@ -6,10 +6,13 @@ import {
   type CreateSearchBody,
   compensations,
   EspalierError,
+  type Fidelity,
+  fidelities,
   type ImportanceMetric,
   importanceMetrics,
   type PredictorKind,
   predictorKinds,
+  type SearchTarget,
   type Split,
   searchDefaults,
   splits,
@@ -17,10 +20,11 @@ import {
 import { findTextFiles } from '@espalier/text-data'
 import { type Command, Option } from 'commander'
 import { UsageError } from './command-errors.js'
-import { integerFrom, parseTargets } from './parse-options.js'
+import { addConstraintOptions, type ConstraintOptions, createConstraints, parseTargets } from './constraint-options.js'
+import { integerFrom } from './parse-options.js'
 
-export interface SearchOptions {
-  readonly targets: readonly number[]
+export interface SearchOptions extends ConstraintOptions {
+  readonly targets: readonly SearchTarget[]
   readonly budget: number
   readonly seed: number
   readonly calibration?: string
@@ -34,14 +38,20 @@ export interface SearchOptions {
   readonly compensation: Compensation
   readonly agent: AgentKind
   readonly predictor: PredictorKind
+  readonly fidelity: Fidelity
   readonly name?: string
 }
 
 /** The settings of a search as options of a command. */
 export function addSearchOptions(command: Command): Command {
   const defaults = searchDefaults
-  return command
-    .option('--targets <list>', 'sparsities wanted, each above 0 and below 1', parseTargets, [...defaults.targets])
+  const targeted = command.option(
+    '--targets <list>',
+    'sparsities, or limits to fill such as weight-bytes=6GB or latency=0.7x',
+    parseTargets,
+    [...defaults.targets],
+  )
+  return addConstraintOptions(targeted)
     .option(
       '--budget <count>',
       'real evaluations on the validation split, all included',
@@ -77,6 +87,11 @@ export function addSearchOptions(command: Command): Command {
         .choices(predictorKinds)
         .default(defaults.predictor),
     )
+    .addOption(
+      new Option('--fidelity <kind>', 'auto: probes on 1/4 or 1/16 of the windows where that saves; full: none')
+        .choices(fidelities)
+        .default(defaults.fidelity),
+    )
     .option('--name <text>', 'name of the search in lists')
 }
 
@@ -88,23 +103,25 @@ export async function createSearchBody(
   options: SearchOptions,
   modelDirectory: string,
 ): Promise<Omit<CreateSearchBody, 'model'>> {
-  const [calibration, validation, test] = await Promise.all(
-    splits.map((split) => findText(split, options[split], modelDirectory)),
-  )
+  const constraints = await createConstraints(options)
+  const texts = {} as Record<Split, string>
+  for (const split of splits) texts[split] = await findText(split, options[split], modelDirectory)
   return {
     ...(options.name === undefined ? {} : { name: options.name }),
     targets: [...options.targets],
+    ...(constraints === undefined ? {} : { constraints }),
     budget: options.budget,
     seed: options.seed,
     agent: options.agent,
     predictor: options.predictor,
+    fidelity: options.fidelity,
     metric: options.metric,
     compensation: options.compensation,
     windowLength: options.window,
     calibrationWindows: options.calibrationWindows,
     validationWindows: options.validationWindows,
     finalWindows: options.finalWindows ?? null,
-    texts: { calibration, validation, test },
+    texts,
   }
 }
 

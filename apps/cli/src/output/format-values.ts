@@ -1,11 +1,16 @@
+import { nameOfTarget, type ResourceLimit } from '@espalier/contracts'
+
 /** 0.35 -> `35 %`, 0.3499645 -> `35.00 %` with two digits. */
 export function formatPercent(share: number, digits = 0): string {
   return `${(100 * share).toFixed(digits)} %`
 }
 
-/** A sparsity that was asked for, with the digits it needs: 0.2 -> `20 %`, 0.125 -> `12.5 %`. */
-export function formatTarget(sparsity: number): string {
-  return `${Number((100 * sparsity).toPrecision(8))} %`
+/** What was asked for: a sparsity with the digits it needs, `12.5 %`, or another target, `weight-bytes <= 6GB`. */
+export function formatTarget(asked: {
+  readonly sparsityTarget: number | null
+  readonly target?: ResourceLimit | undefined
+}): string {
+  return nameOfTarget(asked.target ?? asked.sparsityTarget ?? 0)
 }
 
 export function formatPerplexity(perplexity: number | null): string {

@@ -6,7 +6,7 @@ import type { Colors } from './terminal.js'
 /** Generated policies as people read them: one line a sparsity. */
 export function renderGenerated({ round, range, policies }: GeneratedPoliciesResource, colors: Colors): string[] {
   const rows = policies.map(({ sparsityTarget, sparsity, predicted, parameters, bytes, speedup }) => [
-    formatTarget(sparsityTarget),
+    formatTarget({ sparsityTarget }),
     formatPercent(sparsity, 2),
     formatPerplexity(predicted.perplexity),
     `${formatPerplexity(predicted.low)} to ${formatPerplexity(predicted.high)}`,
@@ -24,6 +24,6 @@ export function renderGenerated({ round, range, policies }: GeneratedPoliciesRes
       colors,
     ),
     '',
-    `trained in round ${round} for ${formatTarget(range.least)} to ${formatTarget(range.most)}`,
+    `trained in round ${round} for ${formatTarget({ sparsityTarget: range.least })} to ${formatTarget({ sparsityTarget: range.most })}`,
   ]
 }

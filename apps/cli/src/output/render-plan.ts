@@ -23,7 +23,7 @@ export function renderPlan(plan: Plan, colors: Colors): string {
       at === 0 ? { title } : { title, align: right },
     ),
     plan.speeds.map(({ sparsity, flopsPerToken, tokensPerSecond, secondsPerEvaluation }) => [
-      sparsity === 0 ? 'dense' : `${formatTarget(sparsity)} pruned`,
+      sparsity === 0 ? 'dense' : `${formatTarget({ sparsityTarget: sparsity })} pruned`,
       formatFlops(flopsPerToken),
       formatRate(tokensPerSecond),
       secondsPerEvaluation.toPrecision(3),

@@ -25,8 +25,8 @@ export function renderProgress(search: SearchDetailResource, colors: Colors): st
         { title: 'uniform', align: 'right' },
         { title: 'change', align: 'right' },
       ],
-      search.best.map(({ sparsityTarget, bestPerplexity, uniformPerplexity }) => [
-        formatTarget(sparsityTarget),
+      search.best.map(({ bestPerplexity, uniformPerplexity, ...asked }) => [
+        formatTarget(asked),
         formatPerplexity(bestPerplexity),
         formatPerplexity(uniformPerplexity),
         formatChange(bestPerplexity, uniformPerplexity),
@@ -42,8 +42,8 @@ export function renderProgressLine(search: SearchDetailResource): string {
   const { progress } = search
   if (progress === null) return `${search.state} ${search.waitReason ?? ''}`.trimEnd()
   const best = search.best.map(
-    ({ sparsityTarget, bestPerplexity, uniformPerplexity }) =>
-      `${formatTarget(sparsityTarget)}: ${formatPerplexity(bestPerplexity)} (uniform ${formatPerplexity(uniformPerplexity)})`,
+    ({ bestPerplexity, uniformPerplexity, ...asked }) =>
+      `${formatTarget(asked)}: ${formatPerplexity(bestPerplexity)} (uniform ${formatPerplexity(uniformPerplexity)})`,
   )
   return [
     search.state,
@@ -59,13 +59,13 @@ export function renderProgressLine(search: SearchDetailResource): string {
 type Progress = NonNullable<SearchDetailResource['progress']>
 
 function evaluationsOf({ evaluationsDone, evaluationsBudget }: Progress): string {
-  return `${evaluationsDone} of ${evaluationsBudget} evaluations`
+  return `${Number(evaluationsDone.toFixed(2))} of ${evaluationsBudget} evaluations`
 }
 
 function renderPredictorError({ predictorError }: Progress): string {
   if (predictorError === null) return "predictor's error: not known yet"
-  const { meanAbsoluteError, intervalCoverage, evaluations, round } = predictorError
+  const { meanAbsoluteError, intervalCoverage, evaluations, round, drift } = predictorError
   // A mean absolute error of log-perplexity is a relative error of perplexity.
   const error = formatPercent(Math.expm1(meanAbsoluteError), 1)
-  return `predictor's error on unseen policies: ${error} (round ${round}, ${evaluations} measured, ${formatPercent(intervalCoverage)} within its 90 % interval)`
+  return `predictor's error on unseen policies: ${error} (round ${round}, ${evaluations} measured, ${formatPercent(intervalCoverage)} within its 90 % interval${drift ? ', too few: the next round explores' : ''})`
 }

@@ -25,7 +25,7 @@ export function renderResult({ search, artifacts, folderOf }: FinishedSearch, co
   const rows = result.targets.map((target, index) => {
     const artifact = artifacts.find(({ targetIndex, format }) => targetIndex === index && format === 'onnx')
     return [
-      formatTarget(target.sparsityTarget),
+      formatTarget(target),
       formatPercent(target.sparsity, 2),
       formatPerplexity(dense),
       formatPerplexity(target.uniform.testPerplexity),
@@ -46,14 +46,14 @@ export function renderResult({ search, artifacts, folderOf }: FinishedSearch, co
     ),
     '',
     ...renderFolders(artifacts, folderOf),
-    `${result.evaluations.total} evaluations on the validation split; search ${search.id}`,
+    `${Number(result.evaluations.total.toFixed(2))} evaluations on the validation split; search ${search.id}`,
   ]
 }
 
 function renderFolders(artifacts: readonly ArtifactResource[], folderOf: FinishedSearch['folderOf']): string[] {
   if (artifacts.length === 0) return []
   const lines = artifacts.map((artifact) => {
-    const name = `${formatTarget(artifact.sparsityTarget)} ${artifact.format}`
+    const name = `${formatTarget(artifact)} ${artifact.format}`
     const note = artifact.note === null ? '' : ` (${artifact.note})`
     return `  ${name.padEnd(18)}  ${folderOf(artifact)}${note}`
   })

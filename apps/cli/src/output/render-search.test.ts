@@ -30,7 +30,7 @@ const search: SearchDetailResource = {
     state: 'SEARCHING',
     ...{ round: 2, rounds: 6, evaluationsDone: 57, evaluationsBudget: 99, fraction: 0.5, densePerplexity: 21.23 },
     targets: best,
-    predictorError: { round: 1, evaluations: 9, meanAbsoluteError: 0.02, intervalCoverage: 8 / 9 },
+    predictorError: { round: 1, evaluations: 9, meanAbsoluteError: 0.02, intervalCoverage: 8 / 9, drift: false },
     ...{ elapsedSeconds: 31, etaSeconds: 32 },
   },
   best,
@@ -127,7 +127,12 @@ describe('result of a search', () => {
 
 describe('values', () => {
   it('have the digits a person needs', () => {
-    expect([0.2, 0.35, 0.125, 0.07].map(formatTarget)).toEqual(['20 %', '35 %', '12.5 %', '7 %'])
+    expect([0.2, 0.35, 0.125, 0.07].map((sparsityTarget) => formatTarget({ sparsityTarget }))).toEqual([
+      '20 %',
+      '35 %',
+      '12.5 %',
+      '7 %',
+    ])
     expect([21.2349, 1234.5, 1e7, null].map(formatPerplexity)).toEqual(['21.23', '1235', '1.000e+7', '-'])
     expect([950, 9_999, 40_960, 3_640_512, 7.2e9].map(formatCount)).toEqual([
       '950',

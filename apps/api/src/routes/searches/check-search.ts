@@ -1,18 +1,27 @@
-import { EspalierError, type ModelShape, type RequestError, type SearchSettings } from '@espalier/contracts'
-import { createPrunableModel, maximumSparsityOf } from '@espalier/pruning'
+import {
+  EspalierError,
+  type ModelShape,
+  nameOfTarget,
+  type RequestError,
+  type SearchSettings,
+  type SearchTarget,
+} from '@espalier/contracts'
+import { checkPolicyRules, createPrunableModel, maximumSparsityOf } from '@espalier/pruning'
 import { minimumBudget } from '@espalier/search'
 import { RequestRejected } from '../../problems/request-rejected.js'
 
 /**
  * Refuses a search that cannot succeed for this model, before it costs anything.
  *
- * @throws REQUEST_INVALID with the field, MODEL_WINDOW_TOO_LONG, SPARSITY_UNREACHABLE
+ * @throws REQUEST_INVALID with the field, MODEL_WINDOW_TOO_LONG, SPARSITY_UNREACHABLE, CONSTRAINTS_CONTRADICTORY,
+ *   LATENCIES_INVALID
  */
 export function checkSearch(settings: SearchSettings, shape: ModelShape): void {
-  const errors = [...budgetErrors(settings), ...repeatedTargets(settings)]
+  const errors = [...budgetErrors(settings), ...repeatedTargets(settings), ...layerErrors(settings, shape)]
   if (errors.length > 0) throw new RequestRejected(errors)
   checkWindow(settings.windowLength, shape)
-  checkSparsities(settings.targets, shape)
+  if (settings.constraints?.wholeBlockDrop !== 'any') checkSparsities(settings.targets, shape)
+  checkPolicyRules(shape, settings)
 }
 
 function budgetErrors({ budget, targets }: SearchSettings): RequestError[] {
@@ -24,10 +33,23 @@ function budgetErrors({ budget, targets }: SearchSettings): RequestError[] {
 
 function repeatedTargets({ targets }: SearchSettings): RequestError[] {
   return targets.flatMap((target, index) =>
-    targets.indexOf(target) === index
+    targets.findIndex((other) => nameOfTarget(other) === nameOfTarget(target)) === index
       ? []
       : [{ in: 'body' as const, path: `/targets/${index}`, message: 'stands there twice', value: target }],
   )
+}
+
+/** Layers that constraints name and the model does not have. */
+function layerErrors({ constraints }: SearchSettings, { layers }: ModelShape): RequestError[] {
+  const { freezeLayers = [], bounds = [] } = constraints ?? {}
+  const named = [
+    ...freezeLayers.map((value, index) => ({ value, path: `/constraints/freezeLayers/${index}` })),
+    ...bounds.flatMap((bound, index) =>
+      (bound.layers ?? []).map((value, i) => ({ value, path: `/constraints/bounds/${index}/layers/${i}` })),
+    ),
+  ]
+  const message = `must be a layer of the model, 0 to ${layers - 1}`
+  return named.filter(({ value }) => value >= layers).map((error) => ({ in: 'body', message, ...error }))
 }
 
 function checkWindow(windowLength: number, shape: ModelShape): void {
@@ -40,9 +62,9 @@ function checkWindow(windowLength: number, shape: ModelShape): void {
   )
 }
 
-function checkSparsities(targets: readonly number[], shape: ModelShape): void {
+function checkSparsities(targets: readonly SearchTarget[], shape: ModelShape): void {
   const largest = maximumSparsityOf(createPrunableModel(shape))
-  const tooLarge = targets.find((target) => target > largest)
+  const tooLarge = targets.find((target) => typeof target === 'number' && target > largest)
   if (tooLarge === undefined) return
   throw new EspalierError(
     'SPARSITY_UNREACHABLE',

@@ -7,6 +7,7 @@ import {
   type PolicyResource,
   policyPageSchema,
   searchEventSchema,
+  searchFrontSchema,
 } from '@espalier/contracts'
 import { createPrunableModel, uniformPolicy } from '@espalier/pruning'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
@@ -38,6 +39,20 @@ async function findUniformPolicy(sparsity: number): Promise<PolicyResource | und
 }
 
 describe('a search that has ended', () => {
+  it('gives the front of what was measured: dense and both uniform policies', async () => {
+    const front = searchFrontSchema.parse(await get('/front'))
+    const { items } = policyPageSchema.parse(await get('/policies'))
+    expect(front).toMatchObject({ windows: 16, policies: 3, speed: null })
+    expect(front.size.map(({ purpose }) => purpose)).toEqual(['uniform', 'uniform', 'dense'])
+    for (const { keptUnits, perplexity } of front.size) {
+      const policy = items.find((item) => String(item.keptUnits) === String(keptUnits))
+      expect(policy?.evaluations.filter((e) => e.split === 'validation' && e.windows === 16)).toMatchObject([
+        { perplexity },
+      ])
+    }
+    expect(front.size.at(-1)).toMatchObject({ sparsity: 0, parameters: 3_640_512, weightBytes: 7_281_024 })
+  })
+
   it('gives progress, times, result and each policy as a file', async () => {
     const search = await get('')
     const uniform = await findUniformPolicy(0.5)

@@ -70,6 +70,14 @@ describe('submitting a search', () => {
     ['an unknown agent', { agent: 'oracle' }, '/agent'],
     ['a seed beyond 32 bits', { seed: 2 ** 32 }, '/seed'],
     ['a relative text', { texts: { test: 'test.txt' } }, '/texts/test'],
+    ['a resource nobody knows', { targets: [{ resource: 'joy', ratio: 0.5 }] }, '/targets/0'],
+    ['an amount with a wrong unit', { targets: [{ resource: 'flops', atMost: '6GB' }] }, '/targets/0/atMost'],
+    [
+      'a target twice',
+      { targets: [0.2, { resource: 'flops', ratio: 0.5 }, { resource: 'flops', ratio: 0.5 }] },
+      '/targets/2',
+    ],
+    ['a frozen layer that is not there', { constraints: { freezeLayers: [1, 8] } }, '/constraints/freezeLayers/1'],
     ['no model', { model: undefined }, '/model'],
   ])('refuses %s and says where', async (_, payload, path) => {
     const answer = await submit(payload)
@@ -97,6 +105,24 @@ describe('submitting a search', () => {
     expect(window.json()).toMatchObject({ code: 'MODEL_WINDOW_TOO_LONG', status: 422, details: { allowed: [2, 1024] } })
     const sparsity = await submit({ targets: [0.99999] })
     expect(sparsity.json()).toMatchObject({ code: 'SPARSITY_UNREACHABLE', status: 422, details: { value: 0.99999 } })
+  })
+
+  it('refuses constraints that contradict each other with the smallest set that does', async () => {
+    const constraints = { freezeLayers: [0, 1], only: 'attention', channelMultiple: 64 }
+    const answer = await submit({ targets: [0.2, 0.5], constraints })
+    expect(answer.statusCode).toBe(422)
+    expect(answer.json()).toMatchObject({
+      code: 'CONSTRAINTS_CONTRADICTORY',
+      details: { conflict: [{ path: '/constraints/only' }, { path: '/targets/1' }], resource: 'prunable-parameters' },
+    })
+    const targets = [
+      { resource: 'weight-bytes', atMost: '5.5MB' },
+      { resource: 'latency', ratio: 0.7 },
+    ]
+    const accepted = await submit({ targets, constraints: { channelMultiple: 64 } })
+    expect(accepted.statusCode).toBe(202)
+    expect(accepted.json().settings).toMatchObject({ targets, constraints: { channelMultiple: 64 } })
+    expect(accepted.json().best).toMatchObject(targets.map((target) => ({ target, sparsityTarget: null })))
   })
 
   it('refuses texts that are not there or shorter than one window', async () => {

@@ -1,0 +1,56 @@
+import {
+  type EvaluatorCapacity,
+  evaluatorCapacitySchema,
+  type MemoryNeeds,
+  type Precision,
+  type SearchRecord,
+} from '@espalier/contracts'
+import { leastMemoryOf } from '@espalier/cost-model'
+import type { WorkerRow } from '@espalier/store'
+
+/** An evaluator that is there. */
+export interface LiveEvaluator extends EvaluatorCapacity {
+  readonly node: string
+}
+
+/** What an evaluator must have to take a search's steps. */
+export interface EvaluatorNeeds {
+  readonly memory: MemoryNeeds
+  /** null: the search is not prepared yet, and any will do. */
+  readonly precision: Precision | null
+}
+
+export function evaluatorNeedsOf({ settings, shape, steps }: SearchRecord): EvaluatorNeeds {
+  const prepared = steps.find((step) => step.kind === 'prepare')?.result
+  return {
+    memory: leastMemoryOf(shape, settings.windowLength),
+    precision: prepared ? (prepared.precision ?? 'fp32') : null,
+  }
+}
+
+/** Evaluators whose heartbeat is fresh and who say what they compute with. */
+export function liveEvaluatorsOf(workers: readonly WorkerRow[]): LiveEvaluator[] {
+  return workers.flatMap(({ alive, role, node, details }) => {
+    const capacity = alive && role === 'evaluator' ? evaluatorCapacitySchema.safeParse(details) : null
+    return capacity?.success ? [{ node, ...capacity.data }] : []
+  })
+}
+
+/** Why none of these evaluators can ever do a search's steps, with the numbers; null: one can, or none is there. */
+export function describeMisfit(needs: EvaluatorNeeds, evaluators: readonly LiveEvaluator[]): string | null {
+  const fits = ({ provider, memoryBytes }: LiveEvaluator) =>
+    memoryBytes === null || needs.memory[provider] <= memoryBytes
+  const computes = ({ precisions }: LiveEvaluator) => needs.precision === null || precisions.includes(needs.precision)
+  if (evaluators.length === 0 || evaluators.some((evaluator) => fits(evaluator) && computes(evaluator))) return null
+  const fitting = evaluators.filter(fits)
+  if (fitting.length > 0) return `no evaluator with the memory computes in ${needs.precision}, in which it was prepared`
+  const described = evaluators.map(
+    ({ node, provider, memoryBytes }) =>
+      `${node} (${provider}) has ${gigabytes(memoryBytes ?? 0)} of the ${gigabytes(needs.memory[provider])} GB needed`,
+  )
+  return `no evaluator has the memory for this model: ${described.join(', ')}`
+}
+
+function gigabytes(bytes: number): string {
+  return (bytes / 1e9).toFixed(1)
+}

@@ -1,0 +1,112 @@
+/**
+ * How much faster policies are measured together than one by one: the probes of a search, one module each, and the
+ * policies of its first round. Both are what `planNextSteps` and the agent give for the model, on the bundled texts.
+ */
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { loadTokenizer } from '@espalier/model-graph'
+import { proposePolicies } from '@espalier/policy-agent'
+import { trainPredictor } from '@espalier/predictor'
+import { createPrunableModel, rankModules, selectKeptIndices } from '@espalier/pruning'
+import { planNextSteps } from '@espalier/search'
+
+const texts = fileURLToPath(new URL('../../models/demo/texts/', import.meta.url))
+const calibrationWindows = 4
+
+/** Ratios of seconds, one by one to together; fails unless every likelihood is the same both ways. */
+export async function measurePrefixReuse({ evaluator, directory, shape, windowLength, windows }) {
+  const model = createPrunableModel(shape)
+  const tokenizer = await loadTokenizer(directory)
+  const idsOf = (split) => tokenizer.encode(readFileSync(`${texts}${split}.txt`, 'utf8'))
+  const calibration = await evaluator.calibrate({
+    ids: await idsOf('calibration'),
+    windowLength,
+    windows: calibrationWindows,
+  })
+  const rankings = rankModules('wanda', calibration.modules, model)
+  const request = { ids: await idsOf('validation'), windowLength, windows, calibration }
+  const policiesOf = (steps) => steps.map(({ payload }) => selectKeptIndices(rankings, payload.keptUnits))
+  const measureTogether = (steps) => evaluator.measureMany({ ...request, policies: policiesOf(steps) })
+
+  const search = createSearch({ model, shape, rankings, windowLength, windows })
+  const initial = await search.nextEvaluations()
+  const probes = initial.filter(({ payload }) => payload.purpose === 'probe')
+  const probePassSpeedup = await compare(evaluator, request, policiesOf(probes))
+  search.record(initial, await measureTogether(initial))
+  const round = await search.nextEvaluations()
+  const agentBatchSpeedup = await compare(evaluator, request, policiesOf(round))
+  return { probePassSpeedup, agentBatchSpeedup, probes: probes.length, agentPolicies: round.length }
+}
+
+async function compare(evaluator, request, policies) {
+  const started = performance.now()
+  const together = await evaluator.measureMany({ ...request, policies })
+  const between = performance.now()
+  for (const [index, keptIndices] of policies.entries()) {
+    const { nll } = await evaluator.measure({ ...request, keptIndices })
+    if (nll.some((value, window) => value !== together[index].nll[window])) {
+      throw new Error(`Policy ${index} has other likelihoods together with others than alone`)
+    }
+  }
+  return (performance.now() - between) / (between - started)
+}
+
+/** A search up to its first round; its budget is large enough for a probe a module. */
+function createSearch({ model, shape, rankings, windowLength, windows }) {
+  const settings = {
+    targets: [0.2, 0.35, 0.5],
+    budget: 2 * model.modules.length,
+    seed: 1,
+    agent: 'network',
+    metric: 'wanda',
+    compensation: 'mean',
+    windowLength,
+    calibrationWindows,
+    validationWindows: windows,
+    finalWindows: null,
+    finalists: 0,
+    minimumImprovement: 0,
+    texts: {},
+    exports: [],
+  }
+  const steps = []
+  let predictor = null
+  const done = (step, result) => steps.push({ ...step, state: 'DONE', result, error: null })
+  const perform = async (step) => {
+    if (step.kind === 'prepare') {
+      const split = { artifact: '', textHash: '', tokens: windows * windowLength, windows }
+      return done(step, { splits: { calibration: split, validation: split, test: split } })
+    }
+    if (step.kind === 'train') {
+      const evaluations = steps
+        .filter(({ kind }) => kind === 'evaluate')
+        .map(({ payload: { purpose, keptUnits }, result: { logPerplexity } }) => ({
+          ...{ purpose, kept: keptUnits, logPerplexity },
+        }))
+      predictor = trainPredictor({ model, rankings, evaluations, seed: settings.seed })
+      return done(step, { seconds: 0 })
+    }
+    if (step.kind === 'propose') {
+      const { count, incumbents } = step.payload
+      const { agent, targets, seed } = settings
+      const task = { agent, model, rankings, predictor, targets, count, incumbents, seed, round: step.round }
+      return done(step, await proposePolicies(task))
+    }
+    const proposed = steps.find(({ kind, round }) => kind === 'propose' && round === step.round)
+    const scoresOf = ({ policies }) => ({ scores: policies.map(({ keptUnits }) => predictor.predict(keptUnits)) })
+    return done(step, { targets: proposed.result.targets.map(scoresOf) })
+  }
+  return {
+    /** Goes on until policies are to be evaluated, and gives these steps. */
+    async nextEvaluations() {
+      for (;;) {
+        const plan = planNextSteps({ settings, shape, steps })
+        if (plan.steps.every(({ kind }) => kind === 'evaluate')) return plan.steps
+        for (const step of plan.steps) await perform(step)
+      }
+    },
+    record(evaluations, measured) {
+      for (const [index, step] of evaluations.entries()) done(step, measured[index])
+    },
+  }
+}

@@ -39,7 +39,7 @@ export function* searchPhases(view: SearchView): Generator<Phase, void> {
     if (converged) break
   }
   // A search that converged has trained on all it measured.
-  if (rounds > 0 && !converged && view.settings.agent === 'network') yield* trainGenerator(view, rounds + 1)
+  if (rounds > 0 && !converged && canGenerate(view)) yield* trainGenerator(view, rounds + 1)
   yield* endPhases(view, prepared, budget.finalists, rounds + 1)
 }
 
@@ -55,6 +55,11 @@ function* searchRound(view: SearchView, round: number, count: number): Generator
   }
   yield { state, kind: 'evaluate', round, create: () => selectPolicies(view, round, count) }
   return 'searched'
+}
+
+/** Generators give policies of a sparsity without constraints; a search of something else trains none. */
+function canGenerate({ settings, rules }: SearchView): boolean {
+  return settings.agent === 'network' && rules.targets.every(({ allowed }) => allowed === null)
 }
 
 /** Predictor, policy network and generator of everything that the rounds have measured. */

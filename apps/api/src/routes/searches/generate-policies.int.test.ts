@@ -44,8 +44,8 @@ beforeAll(async () => {
 }, 180_000)
 afterAll(() => test.close())
 
-async function createSearch(agent: string): Promise<SearchRow> {
-  const payload = { model: model.id, targets, agent, windowLength: 64 }
+async function createSearch(agent: string, more: object = {}): Promise<SearchRow> {
+  const payload = { model: model.id, targets, agent, windowLength: 64, ...more }
   const { id } = (await test.request('POST', '/v1/searches', { payload })).json()
   return test.store.searches.get(test.teamId, id)
 }
@@ -105,6 +105,8 @@ describe('POST /v1/searches/:id/policies:generate', () => {
     expect(early.json()).toMatchObject({ code: 'GENERATOR_NOT_TRAINED', details: { state: 'QUEUED' } })
     const { id } = await createSearch('uniform')
     expect((await generate(id, { sparsity: 0.3 })).json().detail).toMatch(/agent is "uniform"; only "network"/)
+    const constrained = await createSearch('network', { constraints: { freezeLayers: [0] } })
+    expect((await generate(constrained.id, { sparsity: 0.3 })).json().detail).toMatch(/without constraints only/)
   })
 
   it('gives a valid policy with what is expected of it', async () => {

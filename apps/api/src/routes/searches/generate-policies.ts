@@ -3,7 +3,9 @@ import {
   type GeneratedPoliciesResource,
   generatedPoliciesSchema,
   generatePoliciesBodySchema,
+  hasConstraints,
   idParamsSchema,
+  type SearchSettings,
 } from '@espalier/contracts'
 import { createArtifactStore } from '@espalier/runtime'
 import type { GeneratorRow } from '@espalier/store'
@@ -47,13 +49,15 @@ export function addGeneratePolicies(api: Api, { store, artifacts }: ApiServices)
     const generator = await store.generators.findLatest(teamId, id)
     if (generator) return generator
     const { state, settings } = await store.searches.get(teamId, id)
-    const reason =
-      settings.agent === 'network'
-        ? 'the first round trains it'
-        : `its agent is "${settings.agent}"; only "network" trains one`
-    throw new EspalierError('GENERATOR_NOT_TRAINED', `Search ${id} is ${state} and has no policy network: ${reason}`, {
-      state,
-      agent: settings.agent,
-    })
+    const message = `Search ${id} is ${state} and has no generator: ${reasonOf(settings)}`
+    throw new EspalierError('GENERATOR_NOT_TRAINED', message, { state, agent: settings.agent })
   }
+}
+
+function reasonOf({ agent, targets, constraints }: SearchSettings): string {
+  if (agent !== 'network') return `its agent is "${agent}"; only "network" trains one`
+  if (hasConstraints(constraints) || targets.some((target) => typeof target !== 'number')) {
+    return 'policies are generated for searches of sparsities without constraints only'
+  }
+  return 'the first round trains it'
 }

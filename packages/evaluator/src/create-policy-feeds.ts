@@ -5,7 +5,7 @@ import { Tensor } from 'onnxruntime-node'
 import type { CalibrationRecord } from './evaluator.js'
 
 /**
- * Inputs of the evaluation graph that say which policy it measures.
+ * Inputs of the evaluation graph that say which policy it measures, and that it is compared with nothing.
  *
  * @param fitted by module, output weights in place of the model's, [hidden, input channels kept]
  */
@@ -16,6 +16,7 @@ export function createPolicyFeeds(
   fitted: ReadonlyMap<number, Float32Array>,
 ): Record<string, Tensor> {
   const feeds = createCompensationFeeds(shape, calibration)
+  feeds[evaluationInputs.referenceHidden] = new Tensor('float32', new Float32Array(), [0, shape.hiddenSize])
   const unitsOf = (module: number) => (module % 2 === 0 ? shape.kvHeads : shape.ffnChannels)
   for (let module = 0; module < 2 * shape.layers; module++) {
     const kept = keptIndices?.[module] ?? Array.from({ length: unitsOf(module) }, (_, unit) => unit)

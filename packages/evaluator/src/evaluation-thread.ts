@@ -4,6 +4,7 @@ import { recordError } from '@espalier/contracts'
 import { buildEvaluationGraph, openModel } from '@espalier/model-graph'
 import { calibrateModel } from './calibrate-model.js'
 import { createSession, locateWeights } from './create-session.js'
+import { DenseReference } from './dense-reference.js'
 import { FittedWeights } from './fitted-weights.js'
 import { measureLogits } from './measure-logits.js'
 import { measurePolicy, type PolicySession } from './measure-policy.js'
@@ -67,7 +68,9 @@ async function open(settings: ThreadModel): Promise<PolicySession> {
   if (opened === null) {
     const model = await openModel(settings.modelDirectory)
     const graph = buildEvaluationGraph(model, { locate: await locateWeights(model) })
-    opened = { model, session: await createSession(graph, settings), fittedWeights: new FittedWeights(model) }
+    const session = await createSession(graph, settings)
+    const dense = new DenseReference(model, session)
+    opened = { model, session, dense, fittedWeights: new FittedWeights(model) }
   }
   return opened
 }

@@ -47,6 +47,8 @@ export interface MeasureRequest extends WindowedTokens, RunOptions {
   readonly compensation?: Compensation | undefined
   /** How the kept units were chosen, if they are the most important ones: then least squares is solved faster. */
   readonly metric?: ImportanceMetric | undefined
+  /** Whether next-token distributions are compared with the dense model's; it is run too, once a text. Default: no. */
+  readonly compareWithDense?: boolean | undefined
 }
 
 export interface CalibrateRequest extends WindowedTokens, RunOptions {
@@ -63,6 +65,16 @@ export interface Measurement {
   /** Predicted tokens: windows * (T - 1). */
   readonly tokens: number
   readonly seconds: number
+  /** What `MeasureRequest.compareWithDense` asks for; null: not asked. */
+  readonly againstDense: DenseComparison | null
+}
+
+/** The next-token distributions of a policy, q, against those of the dense model, p, over all predicted tokens. */
+export interface DenseComparison {
+  /** Mean of KL(p || q) = sum p (log p - log q), nats a token. */
+  readonly klDivergence: number
+  /** Share of predicted tokens at which p and q have the same most probable token; of equals the first counts. */
+  readonly top1Agreement: number
 }
 
 export interface EvaluatorOptions {

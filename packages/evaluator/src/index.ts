@@ -1,9 +1,11 @@
+export { bitsPerByte } from './bits-per-byte.js'
 export { readCalibration, writeCalibration } from './calibration-file.js'
 export { countCpus } from './count-cpus.js'
 export { createEvaluator } from './create-evaluator.js'
 export type {
   CalibrateRequest,
   CalibrationRecord,
+  DenseComparison,
   Evaluator,
   EvaluatorOptions,
   ExecutionProvider,

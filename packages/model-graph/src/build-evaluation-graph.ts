@@ -18,13 +18,14 @@ import type { HuggingFaceModel, LayerTensors, TensorLocation } from './hugging-f
 /** Standard operators' version and producer of the graphs that Espalier itself runs. */
 export const evaluationModelOptions = { opset: 21, domains: { [contribDomain]: 1 }, producer: 'espalier' } as const
 
-/** Rows of logits that exist at a time: 128 x vocabulary x 8 bytes, 50 MB at 49,152 tokens. */
-const defaultLikelihoodRows = 128
+/** Logits that exist at a time: 17 MB as float, and as much for each of the few values that are made from them. */
+const defaultMaxLogits = 2 ** 22
 
 export interface EvaluationGraphOptions {
   /** Default: beside `config.json`. */
   readonly locate?: LocateWeight
-  readonly likelihoodRows?: number
+  /** Logits that exist at a time; default: 2 ** 22. */
+  readonly maxLogits?: number
 }
 
 /** Names of the inputs of the evaluation graph; module order as everywhere. */
@@ -41,12 +42,18 @@ export const evaluationInputs = {
   ffnMeans: 'ffn_means',
   /** float [2 x layers, hidden]: W times the mean input; zeros: no compensation. */
   outputMeans: 'output_means',
+  /** float [B x (T - 1), hidden]: `hidden` of the model that `kl` and `agrees` compare with; no rows: no comparison. */
+  referenceHidden: 'reference_hidden',
 } as const
+
+/** Names of its outputs, one value a predicted token, B x (T - 1); see `addTokenLikelihood`. */
+export const evaluationOutputs = { nll: 'nll', hidden: 'hidden', kl: 'kl', agrees: 'agrees' } as const
 
 /**
  * One graph that measures any policy of a model: the policy is an input, the likelihood is computed inside.
  *
- * Inputs: `evaluationInputs`. Output: `nll` float [B x (T - 1)], negative log-likelihood of every next token.
+ * Inputs: `evaluationInputs`. Outputs: `evaluationOutputs`, above all the negative log-likelihood of every
+ * next token.
  * A module with no kept unit is skipped. Mean compensation of module m adds
  * W[:, removed] E[x[removed]] = W E[x] - W[:, kept] E[x[kept]] to its output; with an `outputWeight` W' in place of
  * W[:, kept] it adds W E[x] - W' E[x[kept]], the bias of least-squares compensation.
@@ -70,7 +77,9 @@ export function buildEvaluationGraph(model: HuggingFaceModel, options: Evaluatio
     }
   })
   enter(model.finalNorm)
-  addTokenLikelihood(graph, context, normed, options.likelihoodRows ?? defaultLikelihoodRows)
+  const { referenceHidden } = evaluationInputs
+  graph.addInput(referenceHidden, 'float', ['references', model.shape.hiddenSize])
+  addTokenLikelihood(graph, context, normed, referenceHidden, options.maxLogits ?? defaultMaxLogits)
   return graph.encodeModel(evaluationModelOptions)
 }
 

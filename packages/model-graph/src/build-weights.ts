@@ -51,6 +51,12 @@ export class GraphWeights {
     return castToFloat(graph, graph.add('Gather', [this.#declare(tensor, shape), kept], { axis }), tensor)
   }
 
+  /** Rows [from, to) as float, int64 [1] both; sliced before they are converted, for the same reason. */
+  rows(graph: OnnxGraph, tensor: TensorLocation, from: string, to: string): string {
+    const stored = this.#declare(tensor, this.#locate(tensor).shape)
+    return castToFloat(graph, graph.add('Slice', [stored, from, to, graph.int64([0])]), tensor)
+  }
+
   #declare(tensor: TensorLocation, shape: readonly number[]): string {
     // ONNX Runtime maps one initializer a view of the file; views of the same bytes share the pages.
     const name = `${tensor.name}[${shape.join(',')}]`

@@ -1,7 +1,12 @@
 export type { ArchitectureDescription, ArchitectureTraits } from './architectures/architecture.js'
 export { buildCalibrationGraph, calibrationOutputs } from './build-calibration-graph.js'
 export { buildCompactGraph, type CompactGraphOptions } from './build-compact-graph.js'
-export { buildEvaluationGraph, type EvaluationGraphOptions, evaluationInputs } from './build-evaluation-graph.js'
+export {
+  buildEvaluationGraph,
+  type EvaluationGraphOptions,
+  evaluationInputs,
+  evaluationOutputs,
+} from './build-evaluation-graph.js'
 export { type LocateWeight, locateInModel, type WeightData } from './build-weights.js'
 export { listTensors } from './collect-tensors.js'
 export { findModelFile } from './find-model-file.js'

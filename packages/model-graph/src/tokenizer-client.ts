@@ -2,10 +2,16 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { Socket } from 'node:net'
 import { EspalierError, showValue } from '@espalier/contracts'
+import type { EncodedText, EncodeOptions } from './encode-text.js'
+
+/** What the process is asked: one text. */
+export interface TokenizerQuestion extends EncodeOptions {
+  readonly text: string
+}
 
 export type TokenizerReply =
   | { readonly kind: 'loaded'; readonly vocabularySize: number }
-  | { readonly kind: 'encoded'; readonly ids: Int32Array }
+  | ({ readonly kind: 'encoded' } & EncodedText)
   | { readonly kind: 'refused'; readonly found: string }
 
 /** What a process that ended without a reply leaves. */
@@ -42,13 +48,16 @@ export class TokenizerClient {
   }
 
   /** @throws EspalierError MODEL_TOKENIZER_INVALID, EVALUATION_FAILED when others keep ending the process */
-  encode(text: string): Promise<Int32Array> {
+  encode(text: string, options: EncodeOptions): Promise<EncodedText> {
     return this.#inTurn(async () => {
       const reply = await this.#retrying(async () => {
         const started = this.#running === null ? await this.#start() : null
-        return started !== null && started.kind !== 'loaded' ? started : this.#exchange(text, encodeLimitMs(text))
+        return started !== null && started.kind !== 'loaded'
+          ? started
+          : this.#exchange({ text, ...options }, encodeLimitMs(text))
       })
-      return reply.kind === 'encoded' ? reply.ids : this.#refuse(reply)
+      if (reply.kind !== 'encoded') this.#refuse(reply)
+      return { ids: reply.ids, byteEnds: reply.byteEnds }
     })
   }
 
@@ -84,7 +93,7 @@ export class TokenizerClient {
   }
 
   /** Sends a text, if any, and waits for one reply or the end of the process. */
-  async #exchange(text: string | null, limitMs: number): Promise<TokenizerReply | Ended> {
+  async #exchange(question: TokenizerQuestion | null, limitMs: number): Promise<TokenizerReply | Ended> {
     const running = this.#running
     if (running === null) return { kind: 'ended', again: true, found: 'a process that went' }
     const { child, stderr } = running
@@ -101,7 +110,7 @@ export class TokenizerClient {
         if (late) return { kind: 'ended', again: false, found: `one that takes more than ${limitMs / 1000} s` }
         return describeEnd(code, by, stderr())
       })
-      if (text !== null) child.send(text, () => undefined)
+      if (question !== null) child.send(question, () => undefined)
       return await Promise.race([replied, ended])
     } finally {
       clearTimeout(timer)

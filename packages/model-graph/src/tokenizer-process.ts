@@ -4,8 +4,10 @@
  * fills the memory (a chain of replacements); here that costs a message, not a worker.
  */
 import { Tokenizer } from 'tokenizers'
+import { encodeText } from './encode-text.js'
 import { readModelText } from './read-text.js'
-import type { TokenizerReply } from './tokenizer-client.js'
+import { isCuttable } from './split-text.js'
+import type { TokenizerQuestion, TokenizerReply } from './tokenizer-client.js'
 
 /** Gemma's has 33 MB. */
 const maxTokenizerBytes = 128 * 2 ** 20
@@ -30,24 +32,29 @@ const tokenizer = await load().catch((error: unknown) => {
   return null
 })
 if (tokenizer !== null) {
-  process.on('message', (text: string) => void encode(tokenizer, text))
-  reply({ kind: 'loaded', vocabularySize: tokenizer.getVocabSize(true) })
+  process.on('message', (question: TokenizerQuestion) => void encode(tokenizer, question))
+  reply({ kind: 'loaded', vocabularySize: tokenizer.library.getVocabSize(true) })
 }
 
-async function load(): Promise<Tokenizer> {
-  const loaded = Tokenizer.fromString(await readModelText(file, maxTokenizerBytes, 'MODEL_TOKENIZER_INVALID'))
+interface LoadedTokenizer {
+  readonly library: Tokenizer
+  readonly cuttable: boolean
+}
+
+async function load(): Promise<LoadedTokenizer> {
+  const json = await readModelText(file, maxTokenizerBytes, 'MODEL_TOKENIZER_INVALID')
+  const library = Tokenizer.fromString(json)
   // A tokenizer.json may cut or fill every text to one length; a perplexity needs all tokens and no others.
-  loaded.disableTruncation()
-  loaded.disablePadding()
-  return loaded
+  library.disableTruncation()
+  library.disablePadding()
+  return { library, cuttable: isCuttable(JSON.parse(json)) }
 }
 
-async function encode(loaded: Tokenizer, text: string): Promise<void> {
+async function encode({ library, cuttable }: LoadedTokenizer, { text, ...options }: TokenizerQuestion): Promise<void> {
   clearTimeout(idle)
   const watch = setInterval(() => refuseMemory(text), watchMs)
   try {
-    const encoding = await loaded.encode(text, null, { addSpecialTokens: false })
-    reply({ kind: 'encoded', ids: Int32Array.from(encoding.getIds()) })
+    reply({ kind: 'encoded', ...(await encodeText(library, text, cuttable, options)) })
   } catch (error) {
     reply({ kind: 'refused', found: error instanceof Error ? error.message : String(error) })
   } finally {

@@ -5,8 +5,14 @@ import {
   type PolicyFile,
   searchDefaults,
 } from '@espalier/contracts'
-import { type CalibrationRecord, createEvaluator, type Evaluator } from '@espalier/evaluator'
-import { type HuggingFaceModel, hashModel, openModel } from '@espalier/model-graph'
+import {
+  bitsPerByte,
+  type CalibrationRecord,
+  countPredictedBytes,
+  createEvaluator,
+  type Evaluator,
+} from '@espalier/evaluator'
+import { type HuggingFaceModel, hashModel, openModel, type WeightPrecision } from '@espalier/model-graph'
 import {
   createPrunableModel,
   needsRanking,
@@ -29,6 +35,9 @@ export interface PerplexityRequest {
   /** null: the default of searches, or as many as the text has if fewer. */
   readonly calibrationWindows: number | null
   readonly threads: number | null
+  readonly weights: WeightPrecision
+  /** Whether next-token distributions are compared with the dense model's. */
+  readonly compareWithDense: boolean
   readonly signal: AbortSignal
   readonly onProgress: (stage: 'calibrating' | 'measuring', windowsDone: number, windows: number) => void
 }
@@ -44,6 +53,12 @@ export interface PerplexityReport {
   readonly windowLength: number
   /** Predicted tokens: windows * (windowLength - 1). */
   readonly tokens: number
+  /** Sum of nll / ln 2 / UTF-8 bytes of the text that the predicted tokens cover; null: measured on token ids. */
+  readonly bitsPerByte: number | null
+  /** KL(dense || policy) of next-token distributions, mean nats a predicted token; null: not asked for. */
+  readonly klDivergence: number | null
+  /** Share of predicted tokens whose most probable token is the dense model's; null: not asked for. */
+  readonly top1Agreement: number | null
   readonly sparsity: number
   /** null: dense. */
   readonly metric: ImportanceMetric | null
@@ -63,21 +78,24 @@ export async function measurePerplexity(request: PerplexityRequest): Promise<Per
   const { windowLength, policy } = request
   const model = await openModel(request.modelDirectory)
   if (policy !== null) await checkPolicy(policy, model, request.calibration !== null)
-  const { ids, text } = await readTokens(request.tokens, model.directory)
+  const wantedTokens = request.windows === null ? null : request.windows * windowLength
+  const { ids, byteEnds, text } = await readTokens(request.tokens, model.directory, wantedTokens)
   const windows = chooseWindows(ids.length, windowLength, request.windows, 'the text')
   const evaluator = await createEvaluator({
     modelDirectory: model.directory,
+    weights: request.weights,
     ...(request.threads === null ? {} : { threads: request.threads }),
   })
   try {
     const calibration = policy === null ? null : await calibrate(request, policy, model, evaluator)
     const resolved = policy === null ? null : resolve(policy, createPrunableModel(model.shape), calibration)
-    const measured = await evaluator.measure({
+    const { againstDense, ...measured } = await evaluator.measure({
       keptIndices: resolved?.keptIndices ?? null,
       calibration,
       compensation: policy?.compensation,
       metric: policy?.metric,
       ...{ ids, windowLength, windows },
+      compareWithDense: request.compareWithDense,
       signal: request.signal,
       onProgress: (done) => request.onProgress('measuring', done, windows),
     })
@@ -85,6 +103,9 @@ export async function measurePerplexity(request: PerplexityRequest): Promise<Per
       model: model.directory,
       ...measured,
       ...{ windows, windowLength },
+      bitsPerByte: byteEnds && bitsPerByte(measured.nll, countPredictedBytes(byteEnds, { windows, windowLength })),
+      klDivergence: againstDense?.klDivergence ?? null,
+      top1Agreement: againstDense?.top1Agreement ?? null,
       sparsity: resolved?.sparsity ?? 0,
       metric: policy?.metric ?? null,
       compensation: policy?.compensation ?? 'none',
@@ -127,7 +148,8 @@ async function calibrate(
   const isNeeded = needsRanking(policy, createPrunableModel(model.shape)) || policy.compensation !== 'none'
   if (request.calibration === null || !isNeeded) return null
   const { windowLength } = request
-  const { ids } = await readTokens(request.calibration, model.directory)
+  const most = request.calibrationWindows ?? searchDefaults.calibrationWindows
+  const { ids } = await readTokens(request.calibration, model.directory, most * windowLength)
   const available = Math.max(1, Math.floor(ids.length / windowLength))
   const wanted = request.calibrationWindows ?? Math.min(searchDefaults.calibrationWindows, available)
   const windows = chooseWindows(ids.length, windowLength, wanted, 'the calibration text')

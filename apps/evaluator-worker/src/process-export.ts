@@ -27,7 +27,7 @@ const exporters: Record<ExportFormat, Exporter> = {
   onnx: {
     write: writeCompactOnnx,
     measure: (context, directory, windows) =>
-      measureLogitsModel({ path: join(directory, 'model.onnx'), threads: context.threads ?? undefined, ...windows }),
+      measureLogitsModel({ path: join(directory, 'model.onnx'), threads: context.countThreads(), ...windows }),
   },
   huggingface: { write: writeHuggingFace, measure: measureDense },
 }
@@ -127,10 +127,7 @@ async function expectedLogPerplexity(
 /** A Hugging Face folder is opened as a stranger's would be, and measured without any policy. */
 async function measureDense(context: EvaluatorContext, directory: string, windows: Windows): Promise<Measurement> {
   await openModel(directory)
-  const evaluator = await createEvaluator({
-    modelDirectory: directory,
-    ...(context.threads === null ? {} : { threads: context.threads }),
-  })
+  const evaluator = await createEvaluator({ modelDirectory: directory, threads: context.countThreads() })
   try {
     return await evaluator.measure({ keptIndices: null, calibration: null, ...windows })
   } finally {

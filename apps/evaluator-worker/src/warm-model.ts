@@ -1,6 +1,6 @@
 import { EspalierError } from '@espalier/contracts'
 import { createEvaluator, type Evaluator, type ExecutionProvider } from '@espalier/evaluator'
-import { type HuggingFaceModel, hashModel, openModel } from '@espalier/model-graph'
+import { type HuggingFaceModel, hashModel, openModel, type WeightPrecision } from '@espalier/model-graph'
 import { createPrunableModel, type PrunableModel } from '@espalier/pruning'
 
 /** A model whose session is loaded: the next evaluation of it starts at once. */
@@ -21,29 +21,43 @@ export interface WarmModels {
   close(): Promise<void>
 }
 
-export function createWarmModels(options: { threads: number | null; provider: ExecutionProvider }): WarmModels {
-  let warm: { directory: string; model: Promise<WarmModel> } | undefined
+export interface WarmModelOptions {
+  /** Threads that an evaluator may use now. */
+  readonly countThreads: () => number
+  readonly provider: ExecutionProvider
+  readonly weights: WeightPrecision
+}
+
+export function createWarmModels({ countThreads, provider, weights }: WarmModelOptions): WarmModels {
+  let warm: { directory: string; model: Promise<WarmModel>; threads: number } | undefined
 
   const release = async () => {
     const leaving = await warm?.model.catch(() => undefined)
     warm = undefined
     await leaving?.evaluator.close()
   }
-  const load = async (directory: string): Promise<WarmModel> => {
+  const loadSession = (directory: string, threads: number) =>
+    createEvaluator({ modelDirectory: directory, provider, weights, threads })
+  const load = async (directory: string, threads: number): Promise<WarmModel> => {
     const model = await openModel(directory)
     const hash = await hashModel(model)
-    const evaluator = await createEvaluator({
-      modelDirectory: directory,
-      provider: options.provider,
-      ...(options.threads === null ? {} : { threads: options.threads }),
-    })
+    const evaluator = await loadSession(directory, threads)
     return { model, prunable: createPrunableModel(model.shape), hash, evaluator }
+  }
+  /** A session has the threads it was made with: when its share of the machine has changed, it is made anew. */
+  const reload = async (directory: string, leaving: Promise<WarmModel>, threads: number): Promise<WarmModel> => {
+    const model = await leaving
+    await model.evaluator.close()
+    return { ...model, evaluator: await loadSession(directory, threads) }
   }
   return {
     async get(directory, expectedHash) {
+      const threads = countThreads()
       if (warm?.directory !== directory) {
         await release()
-        warm = { directory, model: load(directory) }
+        warm = { directory, model: load(directory, threads), threads }
+      } else if (warm.threads !== threads) {
+        warm = { directory, model: reload(directory, warm.model, threads), threads }
       }
       const entry = warm
       const model = await entry.model.catch((error: unknown) => {

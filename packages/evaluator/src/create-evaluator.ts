@@ -15,6 +15,7 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
     modelDirectory: options.modelDirectory,
     threads: options.threads ?? countCpus(),
     provider: options.provider ?? 'cpu',
+    weights: options.weights ?? 'stored',
     batchWindows: options.batchWindows ?? null,
   }
   checkCount('threads', model.threads, 1)

@@ -67,7 +67,7 @@ async function answer(call: ThreadCall, control: CallControl): Promise<ThreadRes
 async function open(settings: ThreadModel): Promise<PolicySession> {
   if (opened === null) {
     const model = await openModel(settings.modelDirectory)
-    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model) })
+    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model), weights: settings.weights })
     const session = await createSession(graph, settings)
     const dense = new DenseReference(model, session)
     opened = { model, session, dense, fittedWeights: new FittedWeights(model) }

@@ -1,4 +1,5 @@
 import type { Compensation, ImportanceMetric } from '@espalier/contracts'
+import type { WeightPrecision } from '@espalier/model-graph'
 import type { KeptIndices, ModuleStatistics } from '@espalier/pruning'
 
 /** Where the graph runs. `cuda` needs the CUDA libraries of ONNX Runtime and a device. */
@@ -82,6 +83,8 @@ export interface EvaluatorOptions {
   /** Threads of the matrix products; default: the CPUs this process may use. */
   readonly threads?: number | undefined
   readonly provider?: ExecutionProvider | undefined
+  /** Default: `stored`, so that no checkpoint takes more memory than its file. */
+  readonly weights?: WeightPrecision | undefined
   /** Windows in one run of the graph; default: as many as make about 2048 tokens. */
   readonly batchWindows?: number | undefined
 }

@@ -1,7 +1,7 @@
 import type { ModelShape } from '@espalier/contracts'
 import type { OnnxGraph } from '@espalier/tensor-files'
 import type { GraphOperators, QueryBlock, SequenceValues } from './build-operators.js'
-import { GraphWeights, type LocateWeight } from './build-weights.js'
+import { GraphWeights, type LocateWeight, type WeightPrecision } from './build-weights.js'
 import type { HuggingFaceModel, LayerTensors, RotaryEmbedding, TensorLocation } from './hugging-face-model.js'
 
 /** What every layer of a graph reads. */
@@ -30,6 +30,7 @@ export function addDecoderContext(
   model: HuggingFaceModel,
   operators: GraphOperators,
   locate: LocateWeight,
+  precision: WeightPrecision = 'stored',
 ): DecoderContext {
   const ids = graph.addInput('input_ids', 'int64', ['batch', 'sequence'])
   const length = graph.add('Shape', [ids], { start: 1, end: 2 })
@@ -40,7 +41,7 @@ export function addDecoderContext(
     if (sequence === undefined) throw new RangeError('The layer is of another model')
     return sequence
   }
-  return { model, operators, sequenceOf, weights: new GraphWeights(graph, locate) }
+  return { model, operators, sequenceOf, weights: new GraphWeights(graph, locate, precision === 'fp32') }
 }
 
 /** One a layer; what two layers have in common is added once. */

@@ -12,7 +12,7 @@ import {
 import { fusedOperators } from './build-fused-operators.js'
 import { addTokenLikelihood } from './build-likelihood.js'
 import { contribDomain } from './build-operators.js'
-import { type LocateWeight, locateInModel } from './build-weights.js'
+import { type LocateWeight, locateInModel, type WeightPrecision } from './build-weights.js'
 import type { HuggingFaceModel, LayerTensors, TensorLocation } from './hugging-face-model.js'
 
 /** Standard operators' version and producer of the graphs that Espalier itself runs. */
@@ -24,6 +24,8 @@ const defaultMaxLogits = 2 ** 22
 export interface EvaluationGraphOptions {
   /** Default: beside `config.json`. */
   readonly locate?: LocateWeight
+  /** Default: `stored`. */
+  readonly weights?: WeightPrecision
   /** Logits that exist at a time; default: 2 ** 22. */
   readonly maxLogits?: number
 }
@@ -61,7 +63,7 @@ export const evaluationOutputs = { nll: 'nll', hidden: 'hidden', kl: 'kl', agree
  */
 export function buildEvaluationGraph(model: HuggingFaceModel, options: EvaluationGraphOptions = {}): Uint8Array {
   const graph = new OnnxGraph('evaluation')
-  const context = addDecoderContext(graph, model, fusedOperators, options.locate ?? locateInModel)
+  const context = addDecoderContext(graph, model, fusedOperators, options.locate ?? locateInModel, options.weights)
   addPolicyInputs(graph, model)
   let residual = addEmbedding(graph, context)
   let normed = ''

@@ -6,6 +6,13 @@ const onnxTypeOf = { F32: 'float', F16: 'float16', BF16: 'bfloat16' } as const s
   OnnxType
 >
 
+/**
+ * How a session keeps half-precision weights. `stored`: as in the file, mapped into memory; what a module needs is
+ * converted when it runs and freed after. `fp32`: converted as a whole when the session is created, twice the size, for
+ * speed. Both give the same numbers, as every half-precision number is a float.
+ */
+export type WeightPrecision = 'stored' | 'fp32'
+
 /** Bytes of a weight as external data of a graph. */
 export interface WeightData {
   readonly location: string
@@ -30,11 +37,15 @@ export function locateInModel(tensor: TensorLocation): WeightData {
 export class GraphWeights {
   readonly #graph: OnnxGraph
   readonly #locate: LocateWeight
+  readonly #castWhole: boolean
   readonly #declared = new Set<string>()
+  readonly #cast = new Map<string, string>()
 
-  constructor(graph: OnnxGraph, locate: LocateWeight) {
+  /** @param castWhole see `WeightPrecision`: `fp32` */
+  constructor(graph: OnnxGraph, locate: LocateWeight, castWhole = false) {
     this.#graph = graph
     this.#locate = locate
+    this.#castWhole = castWhole
   }
 
   /** The whole weight as float. */
@@ -48,13 +59,24 @@ export class GraphWeights {
    * half-precision weight.
    */
   gathered(graph: OnnxGraph, tensor: TensorLocation, shape: readonly number[], axis: number, kept: string): string {
+    if (this.#castWhole) return graph.add('Gather', [this.#whole(tensor, shape), kept], { axis })
     return castToFloat(graph, graph.add('Gather', [this.#declare(tensor, shape), kept], { axis }), tensor)
   }
 
   /** Rows [from, to) as float, int64 [1] both; sliced before they are converted, for the same reason. */
   rows(graph: OnnxGraph, tensor: TensorLocation, from: string, to: string): string {
-    const stored = this.#declare(tensor, this.#locate(tensor).shape)
-    return castToFloat(graph, graph.add('Slice', [stored, from, to, graph.int64([0])]), tensor)
+    const axis = graph.int64([0])
+    const { shape } = this.#locate(tensor)
+    if (this.#castWhole) return graph.add('Slice', [this.#whole(tensor, shape), from, to, axis])
+    return castToFloat(graph, graph.add('Slice', [this.#declare(tensor, shape), from, to, axis]), tensor)
+  }
+
+  /** The whole weight as float, converted once, when the session is created: its conversion has a constant input. */
+  #whole(tensor: TensorLocation, shape: readonly number[]): string {
+    const stored = this.#declare(tensor, shape)
+    const known = this.#cast.get(stored) ?? castToFloat(this.#graph, stored, tensor)
+    this.#cast.set(stored, known)
+    return known
   }
 
   #declare(tensor: TensorLocation, shape: readonly number[]): string {

@@ -7,7 +7,7 @@ export {
   evaluationInputs,
   evaluationOutputs,
 } from './build-evaluation-graph.js'
-export { type LocateWeight, locateInModel, type WeightData } from './build-weights.js'
+export { type LocateWeight, locateInModel, type WeightData, type WeightPrecision } from './build-weights.js'
 export { listTensors } from './collect-tensors.js'
 export { findModelFile } from './find-model-file.js'
 export { hashModel } from './hash-model.js'

@@ -9,6 +9,9 @@ export type LogLevel = (typeof logLevels)[number]
 const executionProviders = ['cpu', 'cuda'] as const
 type ExecutionProvider = (typeof executionProviders)[number]
 
+const weightPrecisions = ['stored', 'fp32'] as const
+type WeightPrecision = (typeof weightPrecisions)[number]
+
 /** Everything the environment can say, parsed. */
 export interface Configuration {
   /** Postgres to use; null: the embedded one. Holds a password. */
@@ -29,6 +32,8 @@ export interface Configuration {
   readonly threads: number | null
   /** Where evaluators compute; `cuda` needs a GPU node. */
   readonly provider: ExecutionProvider
+  /** How evaluators keep half-precision weights: as stored, or as float for speed. */
+  readonly weights: WeightPrecision
   /** Address of a running service, for clients. */
   readonly url: string | null
   /** Key for that service. A secret. */
@@ -89,6 +94,7 @@ const environmentSchema = z.object({
   ESPALIER_PROVIDER: z
     .enum(executionProviders, { error: `must be one of ${executionProviders.join(', ')}` })
     .optional(),
+  ESPALIER_WEIGHTS: z.enum(weightPrecisions, { error: `must be one of ${weightPrecisions.join(', ')}` }).optional(),
   ESPALIER_URL: urlWith('http:', 'https:').optional(),
   ESPALIER_API_KEY: z
     .string()
@@ -148,6 +154,7 @@ export function loadConfiguration(environment: NodeJS.ProcessEnv = process.env):
     node: variables.ESPALIER_NODE ?? hostname(),
     threads: variables.ESPALIER_THREADS ?? null,
     provider: variables.ESPALIER_PROVIDER ?? 'cpu',
+    weights: variables.ESPALIER_WEIGHTS ?? 'stored',
     url: variables.ESPALIER_URL ?? null,
     apiKey: variables.ESPALIER_API_KEY ?? null,
     leaseMs: variables.ESPALIER_LEASE_MS ?? 5_000,

@@ -8,7 +8,7 @@ import {
 import {
   bitsPerByte,
   type CalibrationRecord,
-  countPredictedBytes,
+  countWindowBytes,
   createEvaluator,
   type Evaluator,
 } from '@espalier/evaluator'
@@ -78,15 +78,20 @@ export async function measurePerplexity(request: PerplexityRequest): Promise<Per
   const { windowLength, policy } = request
   const model = await openModel(request.modelDirectory)
   if (policy !== null) await checkPolicy(policy, model, request.calibration !== null)
-  const wantedTokens = request.windows === null ? null : request.windows * windowLength
-  const { ids, byteEnds, text } = await readTokens(request.tokens, model.directory, wantedTokens)
-  const windows = chooseWindows(ids.length, windowLength, request.windows, 'the text')
-  const evaluator = await createEvaluator({
+  // The model is loaded while the text is tokenised: one mostly reads files, the other computes.
+  const opening = createEvaluator({
     modelDirectory: model.directory,
     weights: request.weights,
     ...(request.threads === null ? {} : { threads: request.threads }),
   })
+  const wantedTokens = request.windows === null ? null : request.windows * windowLength
+  const [opened, read] = await Promise.allSettled([opening, readTokens(request.tokens, model.directory, wantedTokens)])
+  if (opened.status === 'rejected') throw opened.reason
+  const evaluator = opened.value
   try {
+    if (read.status === 'rejected') throw read.reason
+    const { ids, byteEnds, text } = read.value
+    const windows = chooseWindows(ids.length, windowLength, request.windows, 'the text')
     const calibration = policy === null ? null : await calibrate(request, policy, model, evaluator)
     const resolved = policy === null ? null : resolve(policy, createPrunableModel(model.shape), calibration)
     const { againstDense, ...measured } = await evaluator.measure({
@@ -103,7 +108,7 @@ export async function measurePerplexity(request: PerplexityRequest): Promise<Per
       model: model.directory,
       ...measured,
       ...{ windows, windowLength },
-      bitsPerByte: byteEnds && bitsPerByte(measured.nll, countPredictedBytes(byteEnds, { windows, windowLength })),
+      bitsPerByte: byteEnds && bitsPerByte(measured.nll, countWindowBytes(byteEnds, { windows, windowLength })),
       klDivergence: againstDense?.klDivergence ?? null,
       top1Agreement: againstDense?.top1Agreement ?? null,
       sparsity: resolved?.sparsity ?? 0,

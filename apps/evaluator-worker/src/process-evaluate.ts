@@ -19,6 +19,8 @@ export async function processEvaluate(context: EvaluatorContext, lease: Lease<'e
     ids: await data.idsOf(payload.split),
     windowLength: settings.windowLength,
     windows: payload.windows,
+    // The dense pass is worth it for the few policies that are reported, not for each that is tried.
+    compareWithDense: payload.purpose === 'test',
     signal: step.signal,
   })
   const protocol: EvaluationProtocol = {

@@ -66,7 +66,8 @@ async function calibrate(
 
 async function storeIds(context: EvaluatorContext, text: TokenisedText) {
   const artifact = await context.artifacts.putBytes(idsToBytes(text.ids))
-  return { artifact, textHash: text.textHash, tokens: text.ids.length, windows: text.windows }
+  const { ids, textHash, windows, windowBytes } = text
+  return { artifact, textHash, tokens: ids.length, windows, windowBytes: [...windowBytes] }
 }
 
 /** The session would refuse it too, but here it is refused before any work is done. */

@@ -3,8 +3,10 @@
  * tokenizers.
  *
  * @param nll negative log-likelihoods, nats, of a token, a window or more each
- * @param bytes UTF-8 bytes of the text that the predicted tokens cover (see `countPredictedBytes`), above 0
+ * @param bytes UTF-8 bytes of the text that the same tokens cover (see
+ *   `countWindowBytes`), together above 0
  */
-export function bitsPerByte(nll: readonly number[], bytes: number): number {
-  return nll.reduce((sum, value) => sum + value, 0) / Math.LN2 / bytes
+export function bitsPerByte(nll: readonly number[], bytes: readonly number[]): number {
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
+  return sum(nll) / Math.LN2 / sum(bytes)
 }

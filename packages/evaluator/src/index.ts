@@ -1,7 +1,7 @@
 export { bitsPerByte } from './bits-per-byte.js'
 export { readCalibration, writeCalibration } from './calibration-file.js'
 export { countCpus } from './count-cpus.js'
-export { countPredictedBytes } from './count-predicted-bytes.js'
+export { countWindowBytes } from './count-window-bytes.js'
 export { createEvaluator } from './create-evaluator.js'
 export type {
   CalibrateRequest,

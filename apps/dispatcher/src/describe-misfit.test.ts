@@ -32,8 +32,15 @@ describe('describeMisfit', () => {
 it('takes evaluators that are alive and tell their capacity', () => {
   const row = {
     ...{ id: 'wor_1', teamId: null, pid: 1, startedAt: new Date(), heartbeatAt: new Date(), currentStepId: null },
-    ...{ doneSteps: 0, refusedResults: 0, role: 'evaluator', alive: true, node: 'gpu-7', details: card },
-  } as const
+    ...{
+      doneSteps: 0,
+      refusedResults: 0,
+      role: 'evaluator' as const,
+      alive: true,
+      node: 'gpu-7',
+      details: { ...card },
+    },
+  }
   const silent = { ...row, alive: false }
   const other = { ...row, role: 'agent' } as const
   expect(liveEvaluatorsOf([row, silent, other, { ...row, details: { provider: 'cuda' } }])).toEqual([card])

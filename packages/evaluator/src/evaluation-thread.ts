@@ -90,9 +90,10 @@ const shortestWindow = 2
 async function open(settings: ThreadModel): Promise<PolicySession> {
   if (opened === null) {
     const model = await openModel(settings.modelDirectory)
-    // A state lies in this process's memory; a GPU computes again what would have to be moved there and back.
-    const resumable = settings.provider === 'cpu'
     const precision = choosePrecision(settings.precision, settings.provider, model)
+    // A state lies in this process's memory; a GPU computes again what would have to be moved there and back. A state
+    // in half precision is rounded, while the norm after it was computed from the sum that was not.
+    const resumable = settings.provider === 'cpu' && precision === 'fp32'
     const device = { provider: settings.provider, computeBytes: precision === 'fp32' ? 4 : 2 } as const
     const memory = { shape: model.shape, device, limitBytes: settings.memoryBytes }
     const { weights } = settings

@@ -51,7 +51,7 @@ export interface MeasureRequest extends WindowedTokens, RunOptions {
    * For every policy that will be measured on the same windows after this one, how many first modules it has in common
    * with this one (`countSharedModules`). What they share is kept until then and not computed again; the numbers are
    * the same to the bit. Only what the call before this one kept is used, so policies with the longest common prefixes
-   * should follow each other. Without effect on a GPU, where moving the state costs more.
+   * should follow each other. Without effect on a GPU, where moving the state costs more, and in half precision, where it is rounded.
    */
   readonly sharedModules?: readonly number[] | undefined
 }

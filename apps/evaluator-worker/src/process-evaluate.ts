@@ -24,6 +24,8 @@ export async function processEvaluate(context: EvaluatorContext, lease: Lease<'e
     windows: payload.windows,
     // All policies of a search keep units by the same rankings: where counts agree, so do the units.
     sharedModules: following.map((keptUnits) => countSharedModules(payload.keptUnits, keptUnits)),
+    // The dense pass is worth it for the few policies that are reported, not for each that is tried.
+    compareWithDense: payload.purpose === 'test',
     signal: step.signal,
   })
   const protocol: EvaluationProtocol = {

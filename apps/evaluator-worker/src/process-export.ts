@@ -28,7 +28,7 @@ const exporters: Record<ExportFormat, Exporter> = {
   onnx: {
     write: writeCompactOnnx,
     measure: (context, directory, windows) =>
-      measureLogitsModel({ path: join(directory, 'model.onnx'), threads: context.threads ?? undefined, ...windows }),
+      measureLogitsModel({ path: join(directory, 'model.onnx'), threads: context.countThreads(), ...windows }),
   },
   huggingface: { write: writeHuggingFace, measure: measureDense },
 }
@@ -149,7 +149,7 @@ async function measureOnCpu(
   modelDirectory: string,
   request: MeasureRequest,
 ): Promise<Measurement> {
-  const evaluator = await createEvaluator({ modelDirectory, threads: context.threads ?? undefined })
+  const evaluator = await createEvaluator({ modelDirectory, threads: context.countThreads() })
   try {
     return await evaluator.measure(request)
   } finally {

@@ -52,7 +52,7 @@ export async function processPrepare(context: EvaluatorContext, lease: Lease<'pr
  * @throws EspalierError CONSTRAINTS_CONTRADICTORY when no policy is as fast as was asked for
  */
 async function measureTimes(
-  { threads, provider }: EvaluatorContext,
+  { countThreads, provider }: EvaluatorContext,
   { settings, model }: Lease<'prepare'>,
   { signal }: StepContext,
 ): Promise<LatencyTable | undefined> {
@@ -60,7 +60,7 @@ async function measureTimes(
   const contextLength = contextLengthOf(model.shape, settings.constraints?.contextLength)
   const latencies = await measureLatencies(model.shape, {
     contextLength,
-    threads: threads ?? undefined,
+    threads: countThreads(),
     provider,
     signal,
   })
@@ -98,7 +98,8 @@ async function calibrate(
 
 async function storeIds(context: EvaluatorContext, text: TokenisedText) {
   const artifact = await context.artifacts.putBytes(idsToBytes(text.ids))
-  return { artifact, textHash: text.textHash, tokens: text.ids.length, windows: text.windows }
+  const { ids, textHash, windows, windowBytes } = text
+  return { artifact, textHash, tokens: ids.length, windows, windowBytes: [...windowBytes] }
 }
 
 /** The session would refuse it too, but here it is refused before any work is done. */

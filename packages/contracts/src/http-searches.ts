@@ -93,6 +93,12 @@ export const searchTargetResultSchema = z.object({
   validationPerplexity: z.number(),
   finalPerplexity: z.number().nullable(),
   testPerplexity: z.number().nullable(),
+  /** On the test split, null in results of older versions: sum of nll / ln 2 / UTF-8 bytes that the predicted tokens cover. */
+  bitsPerByte: z.number().nullable().default(null),
+  /** On the test split: KL(dense || policy) of next-token distributions, mean nats a predicted token. */
+  klDivergence: z.number().nullable().default(null),
+  /** On the test split: share of predicted tokens whose most probable token is the dense model's. */
+  top1Agreement: z.number().nullable().default(null),
   uniform: z.object({
     keptUnits: z.array(z.int()),
     validationPerplexity: z.number().nullable(),

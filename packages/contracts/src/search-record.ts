@@ -97,6 +97,12 @@ export interface SearchTargetResult {
   /** On the windows of the final measurement; null: there was none. */
   readonly finalPerplexity: number | null
   readonly testPerplexity: number | null
+  /** On the test split: sum of nll / ln 2 / UTF-8 bytes that the predicted tokens cover. */
+  readonly bitsPerByte: number | null
+  /** On the test split: KL(dense || policy) of next-token distributions, mean nats a predicted token. */
+  readonly klDivergence: number | null
+  /** On the test split: share of predicted tokens whose most probable token is the dense model's. */
+  readonly top1Agreement: number | null
   readonly uniform: {
     readonly keptUnits: readonly number[]
     readonly validationPerplexity: number | null

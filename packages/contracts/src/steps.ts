@@ -27,7 +27,14 @@ export const roleOfStep = {
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 
 /** A text after tokenising: ids as little-endian int32 in the artefact store. */
-const tokenisedSplitSchema = z.object({ artifact: sha256, textHash: sha256, tokens: z.int(), windows: z.int() })
+const tokenisedSplitSchema = z.object({
+  artifact: sha256,
+  textHash: sha256,
+  tokens: z.int(),
+  windows: z.int(),
+  /** UTF-8 bytes of the text that the predicted tokens of each window cover; absent: not counted. */
+  windowBytes: z.array(z.int()).optional(),
+})
 
 export const preparePayloadSchema = z.object({})
 export const prepareResultSchema = z.object({
@@ -67,6 +74,8 @@ export const evaluateResultSchema = z.object({
   nll: z.array(z.number()),
   tokens: z.int(),
   seconds: z.number(),
+  /** Next-token distributions against the dense model's: mean nats a token, and share of tokens; null: not compared. */
+  againstDense: z.object({ klDivergence: z.number(), top1Agreement: z.number() }).nullable().optional(),
 })
 
 export const trainPayloadSchema = z.object({})

@@ -18,6 +18,7 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
     modelDirectory: options.modelDirectory,
     threads: options.threads ?? countCpus(),
     provider: options.provider ?? 'cpu',
+    weights: options.weights ?? 'stored',
     batchWindows: options.batchWindows ?? null,
     deviceId: options.deviceId ?? 0,
     precision: options.precision ?? 'auto',

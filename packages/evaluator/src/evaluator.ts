@@ -1,4 +1,5 @@
 import type { Compensation, ExecutionProvider, ImportanceMetric, Precision } from '@espalier/contracts'
+import type { WeightPrecision } from '@espalier/model-graph'
 import type { KeptIndices, ModuleStatistics } from '@espalier/pruning'
 
 /** Statistics of one module over the calibration tokens, and its mean output without bias. */
@@ -44,11 +45,13 @@ export interface MeasureRequest extends WindowedTokens, RunOptions {
   readonly compensation?: Compensation | undefined
   /** How the kept units were chosen, if they are the most important ones: then least squares is solved faster. */
   readonly metric?: ImportanceMetric | undefined
+  /** Whether next-token distributions are compared with the dense model's; it is run too, once a text. Default: no. */
+  readonly compareWithDense?: boolean | undefined
   /**
    * For every policy that will be measured on the same windows after this one, how many first modules it has in common
    * with this one (`countSharedModules`). What they share is kept until then and not computed again; the numbers are
    * the same to the bit. Only what the call before this one kept is used, so policies with the longest common prefixes
-   * should follow each other. Without effect on a GPU, where moving the state costs more.
+   * should follow each other. Without effect on a GPU, where moving the state costs more, and in half precision, where it is rounded.
    */
   readonly sharedModules?: readonly number[] | undefined
 }
@@ -96,6 +99,16 @@ export interface Measurement {
   /** Predicted tokens: windows * (T - 1). */
   readonly tokens: number
   readonly seconds: number
+  /** What `MeasureRequest.compareWithDense` asks for; null: not asked. */
+  readonly againstDense: DenseComparison | null
+}
+
+/** The next-token distributions of a policy, q, against those of the dense model, p, over all predicted tokens. */
+export interface DenseComparison {
+  /** Mean of KL(p || q) = sum p (log p - log q), nats a token. */
+  readonly klDivergence: number
+  /** Share of predicted tokens at which p and q have the same most probable token; of equals the first counts. */
+  readonly top1Agreement: number
 }
 
 export interface EvaluatorOptions {
@@ -113,6 +126,8 @@ export interface EvaluatorOptions {
    * Node.js binding of ONNX Runtime hands no limit to its arena. Default: not limited.
    */
   readonly memoryBytes?: number | undefined
+  /** Default: `stored`, so that no checkpoint takes more memory than its file. */
+  readonly weights?: WeightPrecision | undefined
   /** Windows in one run of the graph; default: as many as make about 2048 tokens. */
   readonly batchWindows?: number | undefined
 }

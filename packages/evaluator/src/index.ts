@@ -1,11 +1,14 @@
+export { bitsPerByte } from './bits-per-byte.js'
 export { readCalibration, writeCalibration } from './calibration-file.js'
 export { countCpus } from './count-cpus.js'
+export { countWindowBytes } from './count-window-bytes.js'
 export { createEvaluator } from './create-evaluator.js'
 export type {
   CalibrateRequest,
   CalibrationRecord,
   ContinuationsMeasurement,
   ContinuationsRequest,
+  DenseComparison,
   Evaluator,
   EvaluatorOptions,
   MeasureManyRequest,

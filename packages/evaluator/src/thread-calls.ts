@@ -1,4 +1,5 @@
 import type { LatencyTable, Precision, RecordedError } from '@espalier/contracts'
+import type { WeightPrecision } from '@espalier/model-graph'
 import type { SessionSettings } from './create-session.js'
 import type { CalibrateRequest, CalibrationRecord, Measurement, RunOptions, WindowedTokens } from './evaluator.js'
 import type { PlannedContinuations } from './measure-continuations.js'
@@ -8,6 +9,7 @@ import type { LatencySettings } from './run-latencies.js'
 /** The model that a call is about. Every call carries it, so that a thread started anew needs no history. */
 export interface ThreadModel extends SessionSettings {
   readonly modelDirectory: string
+  readonly weights: WeightPrecision
   /** null: by the number of tokens. */
   readonly batchWindows: number | null
   readonly precision: Precision | 'auto'

@@ -54,7 +54,6 @@ function describeMemory({ memory }: SearchCost): string {
   const { totalBytes, availableBytes, fits } = memory
   const parts: [string, number][] = [
     ['weights', memory.weightBytes],
-    ['output head', memory.outputHeadBytes],
     ['workspace', memory.workspaceBytes],
     ['runtime', memory.runtimeBytes],
   ]

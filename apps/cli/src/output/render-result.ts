@@ -31,13 +31,30 @@ export function renderResult({ search, artifacts, folderOf }: FinishedSearch, co
       formatPerplexity(target.uniform.testPerplexity),
       formatPerplexity(target.testPerplexity),
       formatChange(target.testPerplexity, target.uniform.testPerplexity),
+      target.bitsPerByte?.toFixed(3) ?? '-',
+      target.klDivergence?.toFixed(3) ?? '-',
+      target.top1Agreement === null ? '-' : formatPercent(target.top1Agreement, 1),
       artifact === undefined ? '-' : formatCount(artifact.parameters),
       artifact === undefined ? '-' : formatBytes(artifact.bytes),
     ]
   })
-  const columns = ['target', 'sparsity', 'dense', 'uniform', 'found', 'change', 'parameters', 'ONNX size']
+  const columns = [
+    'target',
+    'sparsity',
+    'dense',
+    'uniform',
+    'found',
+    'change',
+    'bits/byte',
+    'KL',
+    'top-1',
+    'parameters',
+    'ONNX size',
+  ]
   return [
-    'Perplexity on the test split, which the search has not seen; change from uniform pruning to the policy found:',
+    'Perplexity on the test split, which the search has not seen; change from uniform pruning to the policy found.',
+    'Of the policy found: bits per byte; KL divergence from the dense model, nats a token; share of tokens at which both',
+    'think the same token most probable:',
     '',
     ...renderTable(
       columns.map((title) => ({ title, align: 'right' })),

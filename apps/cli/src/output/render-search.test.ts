@@ -61,6 +61,7 @@ const finished: SearchDetailResource = {
         validationPerplexity: 21.9,
         finalPerplexity: 22.1,
         testPerplexity: 23.39,
+        ...{ bitsPerByte: 1.214, klDivergence: 0.0812, top1Agreement: 0.871 },
         uniform: { keptUnits: [], validationPerplexity: 22.74, testPerplexity: 24.61 },
         predicted: { perplexity: 22, low: 21, high: 23 },
         policy,
@@ -102,8 +103,12 @@ describe('result of a search', () => {
 
   it('is a table and the place of the pruned models', () => {
     const lines = renderResult(all, colors)
-    expect(lines).toContain('target  sparsity  dense  uniform  found  change  parameters  ONNX size')
-    expect(lines).toContain('  20 %   19.99 %  22.76    24.61  23.39  -5.0 %      2.99 M    12.0 MB')
+    expect(lines).toContain(
+      'target  sparsity  dense  uniform  found  change  bits/byte     KL   top-1  parameters  ONNX size',
+    )
+    expect(lines).toContain(
+      '  20 %   19.99 %  22.76    24.61  23.39  -5.0 %      1.214  0.081  87.1 %      2.99 M    12.0 MB',
+    )
     expect(lines).toContain('  20 % onnx           /out/sparsity-20/onnx')
     expect(lines).toContain('99 evaluations on the validation split; search s1')
   })

@@ -30,7 +30,7 @@ export async function planModel(directory: string, options: PlanRequest) {
     ...{ targets: [...options.targets], budget: options.budget, windowLength: options.window },
     ...{ calibrationWindows: options.calibrationWindows, validationWindows: options.validationWindows },
     finalWindows: options.finalWindows ?? assumedFinalShare * options.validationWindows,
-    ...{ agent: searchDefaults.agent, finalists: searchDefaults.finalists },
+    ...{ agent: searchDefaults.agent, finalists: searchDefaults.finalists, metric: searchDefaults.metric },
   }
   const device = await findDevice(options.device)
   return { directory, ...model, device, search, ...planSearchCost(model, device, search) }

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import type { EvaluateResult } from '@espalier/contracts'
+import { type EvaluateResult, methodOf } from '@espalier/contracts'
 import { selectKeptIndices } from '@espalier/pruning'
 import type { EvaluationProtocol, Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
@@ -9,13 +9,13 @@ const { version: onnxruntime } = createRequire(import.meta.url)('onnxruntime-nod
 /** Really measures a policy. */
 export async function processEvaluate(context: EvaluatorContext, lease: Lease<'evaluate'>, step: StepContext) {
   const { payload, settings } = lease
+  const method = methodOf(lease)
   const warm = await context.models.get(lease.model.path, lease.model.hash)
   const data = await context.searchData.read(lease, warm.prunable)
   const measured = await warm.evaluator.measure({
-    keptIndices: selectKeptIndices(data.rankings, payload.keptUnits),
+    keptIndices: selectKeptIndices(data.rankingsBy(method.metric), payload.keptUnits),
     calibration: data.calibration,
-    compensation: settings.compensation,
-    metric: settings.metric,
+    ...method,
     ids: await data.idsOf(payload.split),
     windowLength: settings.windowLength,
     windows: payload.windows,
@@ -27,8 +27,7 @@ export async function processEvaluate(context: EvaluatorContext, lease: Lease<'e
     dataHash: data.prepared.splits[payload.split].textHash,
     modelHash: warm.hash,
     precision: 'fp32',
-    metric: settings.metric,
-    compensation: settings.compensation,
+    ...method,
     runtime: { onnxruntime, node: process.versions.node },
   }
   const result: EvaluateResult = measured

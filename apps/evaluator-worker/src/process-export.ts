@@ -1,6 +1,6 @@
 import { rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { EspalierError, type ExportFormat, type ExportResult } from '@espalier/contracts'
+import { EspalierError, type ExportFormat, type ExportResult, methodOf } from '@espalier/contracts'
 import { createEvaluator, type Measurement, measureLogitsModel } from '@espalier/evaluator'
 import { openModel } from '@espalier/model-graph'
 import { type PrunedModel, type PruningRequest, writeCompactOnnx, writeHuggingFace } from '@espalier/pruned-model'
@@ -84,13 +84,13 @@ async function replaceFolder(from: string, to: string): Promise<void> {
 function requestOf(lease: Lease<'export'>, warm: WarmModel, data: SearchData, directory: string): PruningRequest {
   const { payload, settings } = lease
   const { report } = payload
+  const method = methodOf(lease)
   const testWindows = Math.min(data.prepared.splits.test.windows, settings.finalWindows ?? Number.POSITIVE_INFINITY)
   return {
     model: warm.model,
     modelHash: warm.hash,
-    keptIndices: selectKeptIndices(data.rankings, payload.keptUnits),
-    metric: settings.metric,
-    compensation: settings.compensation,
+    keptIndices: selectKeptIndices(data.rankingsBy(method.metric), payload.keptUnits),
+    ...method,
     calibration: data.calibration.modules,
     directory,
     report: {
@@ -118,9 +118,10 @@ async function expectedLogPerplexity(
   written: PrunedModel,
   windows: Windows,
 ): Promise<number> {
-  const { payload, settings } = lease
-  if (written.compensationWritten || settings.compensation === 'none') return payload.logPerplexity
-  const keptIndices = selectKeptIndices(data.rankings, payload.keptUnits)
+  const { payload } = lease
+  const { metric, compensation } = methodOf(lease)
+  if (written.compensationWritten || compensation === 'none') return payload.logPerplexity
+  const keptIndices = selectKeptIndices(data.rankingsBy(metric), payload.keptUnits)
   return (await warm.evaluator.measure({ keptIndices, calibration: null, ...windows })).logPerplexity
 }
 

@@ -43,9 +43,9 @@ async function calibrate(
   modelHash: string,
   text: TokenisedText,
 ): Promise<CalibrationRow> {
-  const { windowLength, calibrationWindows: windows, compensation } = lease.settings
+  const { windowLength, calibrationWindows: windows } = lease.settings
   const identity = { modelHash, dataHash: text.textHash, windowLength, windows }
-  const gram = compensation === 'least-squares'
+  const gram = lease.payload.gram ?? lease.settings.compensation === 'least-squares'
   const key = createHash('sha256')
     .update(JSON.stringify(gram ? { ...identity, gram } : identity))
     .digest('hex')

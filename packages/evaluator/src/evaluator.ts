@@ -63,6 +63,8 @@ export interface Measurement {
   /** Predicted tokens: windows * (T - 1). */
   readonly tokens: number
   readonly seconds: number
+  /** Of these, spent on fitting weights; present with least squares only. */
+  readonly fitSeconds?: number
 }
 
 export interface EvaluatorOptions {

@@ -45,10 +45,12 @@ export async function measurePolicy(
     if (control.isAborted()) throw new Aborted()
   }
   let fitted: ReadonlyMap<number, Float32Array> = new Map()
+  let fitSeconds: number | null = null
   if (keptIndices && calibration && request.compensation === 'least-squares') {
     checkGram(calibration)
     const metric = request.metric ?? null
     fitted = await fittedWeights.fit({ calibration, calibrationKey, keptIndices, metric }, checkAborted)
+    fitSeconds = (performance.now() - started) / 1000
   }
   const feeds = createPolicyFeeds(model.shape, keptIndices, calibration, fitted)
   const nll: number[] = []
@@ -58,7 +60,8 @@ export async function measurePolicy(
   })
   const bad = findNotFinite(nll)
   if (bad !== null) throw await explainNotFinite(model, `The negative log-likelihood of window ${bad} is ${nll[bad]}`)
-  return summarize(nll, windowLength, (performance.now() - started) / 1000)
+  const measured = summarize(nll, windowLength, (performance.now() - started) / 1000)
+  return fitSeconds === null ? measured : { ...measured, fitSeconds }
 }
 
 /** Sums rows of `width` in float64. */

@@ -1,11 +1,13 @@
-import type { SearchSettings } from '@espalier/contracts'
+import { importanceMetrics, type SearchSettings } from '@espalier/contracts'
 import type { PrunableModel } from '@espalier/pruning'
 
 /** The settings that decide how a budget is spent. */
-export type BudgetSettings = Pick<SearchSettings, 'targets' | 'budget' | 'agent' | 'finalists'>
+export type BudgetSettings = Pick<SearchSettings, 'targets' | 'budget' | 'agent' | 'finalists' | 'metric'>
 
 /** How the real evaluations of a search are spent. Every number follows from the settings and the model's shape. */
 export interface BudgetPlan {
+  /** Uniform policies measured only to choose the metric: one for each metric but the one chosen; 0: none is tried. */
+  readonly trials: number
   /** Layers that one probe prunes together; 0: no probes. */
   readonly probeLayers: number
   readonly probes: number
@@ -17,6 +19,8 @@ export interface BudgetPlan {
   readonly finalists: number
 }
 
+/** Share of the budget that the choice of the metric may take. */
+const TRIAL_SHARE = 0.1
 /** Share of the free evaluations that probes may take. Beyond it neighbouring layers share a probe. */
 const PROBE_SHARE = 0.7
 /** Share of what is left after the probes that goes to random policies: they teach the predictor interactions. */
@@ -39,10 +43,11 @@ export function minimumBudget(targets: number): number {
  */
 export function planBudget(settings: BudgetSettings, model: PrunableModel, longerFinal: boolean): BudgetPlan {
   const targets = settings.targets.length
-  const none = { probeLayers: 0, probes: 0, randoms: 0, perRound: [], finalists: 0 }
+  const trials = planTrials(settings)
+  const none = { trials, probeLayers: 0, probes: 0, randoms: 0, perRound: [], finalists: 0 }
   if (settings.agent === 'uniform') return none
   const finalists = longerFinal ? planFinalists(settings) : 0
-  const free = settings.budget - minimumBudget(targets) - finalists * targets
+  const free = settings.budget - minimumBudget(targets) - trials - finalists * targets
   if (free <= 0) return none
   if (settings.agent === 'random') return { ...none, perRound: splitRounds(free, targets), finalists }
 
@@ -50,7 +55,13 @@ export function planBudget(settings: BudgetSettings, model: PrunableModel, longe
   const rest = free - probes
   const perRound = splitRounds(rest - Math.floor(rest * RANDOM_SHARE), targets)
   const guided = perRound.reduce((sum, count) => sum + count * targets, 0)
-  return { probeLayers, probes, randoms: rest - guided, perRound, finalists }
+  return { trials, probeLayers, probes, randoms: rest - guided, perRound, finalists }
+}
+
+/** Uniform policies that are measured only to choose the metric. */
+export function planTrials({ metric, budget }: Pick<BudgetSettings, 'metric' | 'budget'>): number {
+  const extra = importanceMetrics.length - 1
+  return metric === 'auto' && extra <= budget * TRIAL_SHARE ? extra : 0
 }
 
 function planFinalists({ budget, finalists, targets }: BudgetSettings): number {

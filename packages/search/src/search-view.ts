@@ -1,16 +1,25 @@
-import type {
-  EvaluatePayload,
-  EvaluateResult,
-  KeptUnits,
-  NewStep,
-  SearchRecord,
-  SearchSettings,
-  Split,
-  StepKind,
-  StepRecord,
-  StepResult,
+import {
+  type ChosenMethod,
+  type Compensation,
+  EspalierError,
+  type EvaluatePayload,
+  type EvaluateResult,
+  importanceMetrics,
+  isSameMethod,
+  type KeptUnits,
+  methodOf,
+  type NewStep,
+  type PruningMethod,
+  type SearchRecord,
+  type SearchSettings,
+  type Split,
+  type StepKind,
+  type StepRecord,
+  type StepResult,
 } from '@espalier/contracts'
 import { createPrunableModel, type PrunableModel, uniformPolicy } from '@espalier/pruning'
+import { chooseCompensation, chooseMetric, trialTargetIndex } from './choose-method.js'
+import { planTrials } from './plan-budget.js'
 
 /** A measured policy: what was asked and what came out. */
 export interface Measurement {
@@ -22,6 +31,12 @@ export interface Measurement {
 export class SearchView {
   readonly settings: SearchSettings
   readonly model: PrunableModel
+  readonly compensation: Compensation
+  /** null: not chosen yet. */
+  readonly chosen: ChosenMethod | null
+  /** All that was measured, under whatever method. */
+  readonly allMeasurements: readonly Measurement[]
+  /** What was measured under the method of the search. */
   readonly measurements: readonly Measurement[]
   readonly #steps = new Map<string, StepRecord>()
   readonly #measured = new Map<string, Measurement>()
@@ -30,11 +45,25 @@ export class SearchView {
     this.settings = record.settings
     this.model = createPrunableModel(record.shape)
     for (const step of record.steps) this.#steps.set(stepKey(step), step)
-    this.measurements = measurementsOf(record.steps)
-    for (const measurement of this.measurements) {
+    const compensation = chooseCompensation(record.settings, record.shape)
+    this.compensation = compensation.chosen
+    this.allMeasurements = measurementsOf(record.steps)
+    for (const measurement of this.allMeasurements) {
       const { keptUnits, split, windows } = measurement.payload
-      this.#measured.set(measurementKey(keptUnits, split, windows), measurement)
+      this.#measured.set(measurementKey(this.#methodOf(measurement), keptUnits, split, windows), measurement)
     }
+    this.chosen = this.#choose(compensation.reason)
+    const { chosen } = this
+    this.measurements = this.allMeasurements.filter(
+      (measurement) => chosen !== null && isSameMethod(this.#methodOf(measurement), chosen),
+    )
+  }
+
+  /** The method of the search. */
+  get method(): PruningMethod {
+    if (this.chosen === null) throw new EspalierError('INTERNAL', 'The search has not chosen its method yet')
+    const { metric, compensation } = this.chosen
+    return { metric, compensation }
   }
 
   get steps(): Iterable<StepRecord> {
@@ -58,9 +87,14 @@ export class SearchView {
     return (step?.result as StepResult<K> | null | undefined) ?? undefined
   }
 
-  /** The measurement of exactly this policy on these windows, if there is one. */
-  findMeasurement(kept: KeptUnits, split: Split, windows: number): Measurement | undefined {
-    return this.#measured.get(measurementKey(kept, split, windows))
+  /** The measurement of exactly this policy on these windows, by default under the method of the search. */
+  findMeasurement(
+    kept: KeptUnits,
+    split: Split,
+    windows: number,
+    method: PruningMethod | null = this.chosen,
+  ): Measurement | undefined {
+    return method === null ? undefined : this.#measured.get(measurementKey(method, kept, split, windows))
   }
 
   /**
@@ -76,6 +110,43 @@ export class SearchView {
       .filter(({ payload }) => payload.windows === validationWindows)
       .sort((a, b) => a.result.logPerplexity - b.result.logPerplexity)
   }
+
+  #methodOf({ payload }: Measurement): PruningMethod {
+    return methodOf({ payload, settings: this.settings })
+  }
+
+  #choose(compensationReason: string | null): ChosenMethod | null {
+    const { settings, compensation } = this
+    const because = (reason: string | null) => (reason === null ? [] : [reason])
+    const reasons = because(compensationReason)
+    if (settings.metric !== 'auto') return { metric: settings.metric, compensation, reasons, trials: [] }
+    const trials = this.#trials()
+    if (trials === null) return null
+    const metric = chooseMetric(trials)
+    return { metric: metric.chosen, compensation, reasons: [...because(metric.reason), ...reasons], trials }
+  }
+
+  /** What the trials of the metrics gave; null: they have not all ended. */
+  #trials(): ChosenMethod['trials'] | null {
+    const { targets, validationWindows: windows } = this.settings
+    const count = countTrials(this.settings)
+    const steps = this.stepsOf('evaluate', 0).filter(({ index }) => index < count)
+    if (steps.length < count || steps.some(({ state }) => state === 'PENDING' || state === 'RUNNING')) return null
+    const sparsityTarget = targets[trialTargetIndex(targets)] ?? 0
+    const kept = uniformPolicy(this.model, sparsityTarget)
+    const { compensation } = this
+    return importanceMetrics.slice(0, count).map((metric) => ({
+      metric,
+      sparsityTarget,
+      perplexity:
+        this.findMeasurement(kept, 'validation', windows, { metric, compensation })?.result.perplexity ?? null,
+    }))
+  }
+}
+
+/** Metrics tried before the search; 0: the metric is given, or the budget too small. */
+export function countTrials(settings: Pick<SearchSettings, 'metric' | 'budget'>): number {
+  return planTrials(settings) === 0 ? 0 : importanceMetrics.length
 }
 
 function stepKey(step: Pick<NewStep, 'kind' | 'round' | 'index'>): string {
@@ -86,8 +157,13 @@ export function policyKey(kept: KeptUnits): string {
   return kept.join(',')
 }
 
-function measurementKey(kept: KeptUnits, split: Split, windows: number): string {
-  return `${split}/${windows}/${policyKey(kept)}`
+function measurementKey(
+  { metric, compensation }: PruningMethod,
+  kept: KeptUnits,
+  split: Split,
+  windows: number,
+): string {
+  return `${metric}/${compensation}/${split}/${windows}/${policyKey(kept)}`
 }
 
 /** In the order of creation, whatever order the rows came in: the same record gives the same plan. */

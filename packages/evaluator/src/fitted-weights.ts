@@ -9,6 +9,7 @@ import {
   type PruningModule,
   packedLength,
   rankUnits,
+  type SolutionLevels,
   solveLeastSquares,
   unitImportance,
 } from '@espalier/pruning'
@@ -33,20 +34,22 @@ export interface FitRequest {
  * The weights of least-squares compensation, solved when a policy first needs them.
  *
  * Policies of a search keep the most important units of a ranking. One factorisation of a module in that order solves
- * for every number of kept units (see `factorLeastSquares`), so a new policy costs one back-substitution a module:
- * exact, and without a table of solutions at chosen counts. Where all factorisations do not fit into the cache, and for
+ * for every number of kept units (see `factorLeastSquares`), and a new number is carried on from a solution kept at
+ * the level below it: exact, whatever levels are at hand. Where all factorisations do not fit into the cache, and for
  * kept units that follow no ranking, each set is factored by itself.
  */
 export class FittedWeights {
   readonly #model: HuggingFaceModel
   readonly #factors: ByteCache<LeastSquaresFactor>
   readonly #solutions: ByteCache<Float32Array>
+  readonly #levels: ByteCache<Float64Array>
   readonly #sharesFactors: boolean
 
   constructor(model: HuggingFaceModel, cacheBytes: number = usableMemoryBytes() * cacheShare) {
     this.#model = model
     this.#factors = new ByteCache(cacheBytes / 2)
-    this.#solutions = new ByteCache(cacheBytes / 2)
+    this.#solutions = new ByteCache(cacheBytes / 4)
+    this.#levels = new ByteCache(cacheBytes / 4)
     this.#sharesFactors = factorBytesOf(model.shape) <= cacheBytes / 2
   }
 
@@ -70,27 +73,42 @@ export class FittedWeights {
     const known = this.#solutions.find(key)
     if (known !== undefined) return known
     const channels = inputChannelsOf(this.#model.shape, module, kept)
-    const factor = await this.#factorFor(request, module, kept)
-    const solved = roundFloats(solveLeastSquares(factor, channels.length), this.#outputOf(module).dtype)
+    const { factor, key: factorKey } = await this.#factorFor(request, module, kept)
+    const levels = factorKey === null ? undefined : this.#levelsOf(factorKey)
+    const solved = roundFloats(solveLeastSquares(factor, channels.length, levels), this.#outputOf(module).dtype)
     this.#solutions.set(key, solved, solved.byteLength)
     return solved
   }
 
-  async #factorFor(request: FitRequest, module: PruningModule, kept: readonly number[]): Promise<LeastSquaresFactor> {
+  #levelsOf(factorKey: string): SolutionLevels {
+    const key = (level: number) => `${factorKey}/${level}`
+    return {
+      find: (level) => this.#levels.find(key(level)),
+      set: (level, solution) => this.#levels.set(key(level), solution, solution.byteLength),
+    }
+  }
+
+  /** A factor that serves the kept units, and what it is called if it serves others, too. */
+  async #factorFor(
+    request: FitRequest,
+    module: PruningModule,
+    kept: readonly number[],
+  ): Promise<{ readonly factor: LeastSquaresFactor; readonly key: string | null }> {
     const { metric, calibration, calibrationKey } = request
     const statistics = calibration.modules[module.index]
     if (statistics === undefined) throw new RangeError(`The calibration has no module ${module.index}`)
     const { shape } = this.#model
-    if (metric === null || !this.#sharesFactors) return this.#factor(statistics, module, kept)
+    const alone = async () => ({ factor: await this.#factor(statistics, module, kept), key: null })
+    if (metric === null || !this.#sharesFactors) return alone()
     const { order } = rankUnits(unitImportance(metric, statistics, module))
     const isKept = new Set(kept)
-    if (order.subarray(0, kept.length).some((unit) => !isKept.has(unit))) return this.#factor(statistics, module, kept)
+    if (order.subarray(0, kept.length).some((unit) => !isKept.has(unit))) return alone()
     const key = `${calibrationKey}/${module.index}/${metric}`
     const known = this.#factors.find(key)
-    if (known !== undefined) return known
+    if (known !== undefined) return { factor: known, key }
     const factor = await this.#factor(statistics, module, Array.from(order))
     this.#factors.set(key, factor, moduleFactorBytes(inputChannelsOf(shape, module, [0]).length * module.units, shape))
-    return factor
+    return { factor, key }
   }
 
   async #factor(

@@ -1,11 +1,12 @@
 /**
- * Cholesky factorisation that carries right-hand sides along as more rows, and the solve that ends it.
+ * Cholesky factorisation that carries right-hand sides along as more rows, and the solves that end it.
  *
  * With A = L L^T (n x n, positive definite) and right-hand sides B (m x n), the recurrence of row i of L,
  *   L[i][j] = (A[i][j] - sum_{t<j} L[i][t] L[j][t]) / L[j][j],
  * applied to the rows of B gives Y = B L^-T. The leading k x k block of L is the factor of the leading block of A, and
  * the first k columns of Y belong to it: X A[:k,:k] = B[:, :k] is X = Y[:, :k] L[:k,:k]^-1 for every k, from one
- * factorisation (Golub and Van Loan, Matrix Computations, 4.2).
+ * factorisation (Golub and Van Loan, Matrix Computations, 4.2). With M = L^-1 in place of L, X grows with k by one
+ * column of Y times one row of M, so a solution near a known one costs little.
  *
  * Rows lie side by side: row i < n of the lower triangle has i + 1 numbers, the m rows after it n each.
  */
@@ -106,62 +107,77 @@ function finishRow(values: Float64Array, n: number, row: number, first: number, 
 }
 
 /**
- * X = Y[:, :k] L[:k, :k]^-1 of factored rows, [extra, k] row-major in float64: from the last column to the first,
- * X[:, i] = Y[:, i] / L[i][i], then Y[:, :i] -= X[:, i] L[i][:i].
+ * Puts M = L^-1 in the place of L. By rows: M[i][j] = -(sum_{j<=t<i} L[i][t] M[t][j]) / L[i][i], M[i][i] = 1 / L[i][i].
+ * The leading k x k block of M is the inverse of the leading block of L.
  */
-export function solveRows(values: Float64Array, n: number, extra: number, k: number): Float64Array {
-  const solved = new Float64Array(extra * k)
-  for (let row = 0; row < extra; row++) {
-    const start = rowStart(n + row, n)
-    solved.set(values.subarray(start, start + k), row * k)
+export function invertFactor(values: Float64Array, n: number): void {
+  const row = new Float64Array(n)
+  for (let i = 0; i < n; i++) {
+    const start = packedLength(i)
+    row.fill(0, 0, i)
+    addScaledRows(values, values, start, row, 0, i)
+    const diagonal = values[start + i] as number
+    for (let j = 0; j < i; j++) values[start + j] = -(row[j] as number) / diagonal
+    values[start + i] = 1 / diagonal
   }
-  for (let end = k; end > 0; end -= blockColumns) {
-    const first = Math.max(0, end - blockColumns)
-    for (let row = 0; row < extra; row++) {
-      const at = row * k
-      for (let i = end - 1; i >= first; i--) {
-        const lower = rowStart(i, n)
-        const x = (solved[at + i] as number) / (values[lower + i] as number)
-        solved[at + i] = x
-        for (let j = first; j < i; j++) solved[at + j] = (solved[at + j] as number) - x * (values[lower + j] as number)
-      }
-      eliminate(values, n, solved, at, first, end)
-    }
-  }
-  return solved
 }
 
-/** Y[row, :first] -= X[row, first:end] L[first:end, :first], four rows of L at a time. */
-function eliminate(
+/**
+ * Carries X_k = Y[:, :k] M[:k, :k], [extra, k], on from k = `from` to k = `to`: X_k is the sum over i < k of column i of
+ * Y times row i of M. The terms are added in groups of `solveStep`, so multiples of it as `from` leave no trace in the
+ * result, to the last bit.
+ *
+ * @param solved X of `from` columns, [extra, stride]; overwritten with that of `to`
+ */
+export function extendSolution(
   values: Float64Array,
   n: number,
   solved: Float64Array,
-  at: number,
-  first: number,
-  end: number,
+  stride: number,
+  from: number,
+  to: number,
 ): void {
-  let i = first
-  for (; i + 4 <= end; i += 4) {
-    const a = rowStart(i, n)
-    const b = rowStart(i + 1, n)
-    const c = rowStart(i + 2, n)
-    const d = rowStart(i + 3, n)
-    const x = solved[at + i] as number
-    const y = solved[at + i + 1] as number
-    const z = solved[at + i + 2] as number
-    const w = solved[at + i + 3] as number
-    for (let j = 0; j < first; j++) {
-      const taken =
-        x * (values[a + j] as number) +
-        y * (values[b + j] as number) +
-        z * (values[c + j] as number) +
-        w * (values[d + j] as number)
-      solved[at + j] = (solved[at + j] as number) - taken
-    }
+  const extra = solved.length / stride
+  for (let row = 0; row < extra; row++) {
+    const target = solved.subarray(row * stride, (row + 1) * stride)
+    addScaledRows(values, values, rowStart(n + row, n), target, from, to)
   }
-  for (; i < end; i++) {
-    const a = rowStart(i, n)
-    const x = solved[at + i] as number
-    for (let j = 0; j < first; j++) solved[at + j] = (solved[at + j] as number) - x * (values[a + j] as number)
+}
+
+/** Terms added at once; what a solution is carried on from is a multiple of it. */
+export const solveStep = 4
+
+/** target += sum over i from `from` to before `to` of factors[at + i] times packed row i of `rows`, `solveStep` rows at a time. */
+function addScaledRows(
+  rows: Float64Array,
+  factors: Float64Array,
+  at: number,
+  target: Float64Array,
+  from: number,
+  to: number,
+): void {
+  let i = from
+  for (; i + solveStep <= to; i += solveStep) {
+    const [a, b, c, d] = [packedLength(i), packedLength(i + 1), packedLength(i + 2), packedLength(i + 3)]
+    const x = factors[at + i] as number
+    const y = factors[at + i + 1] as number
+    const z = factors[at + i + 2] as number
+    const w = factors[at + i + 3] as number
+    for (let j = 0; j <= i; j++) {
+      const sum =
+        x * (rows[a + j] as number) +
+        y * (rows[b + j] as number) +
+        z * (rows[c + j] as number) +
+        w * (rows[d + j] as number)
+      target[j] = (target[j] as number) + sum
+    }
+    target[i + 1] = y * (rows[b + i + 1] as number) + z * (rows[c + i + 1] as number) + w * (rows[d + i + 1] as number)
+    target[i + 2] = z * (rows[c + i + 2] as number) + w * (rows[d + i + 2] as number)
+    target[i + 3] = w * (rows[d + i + 3] as number)
+  }
+  for (; i < to; i++) {
+    const a = packedLength(i)
+    const x = factors[at + i] as number
+    for (let j = 0; j <= i; j++) target[j] = (target[j] as number) + x * (rows[a + j] as number)
   }
 }

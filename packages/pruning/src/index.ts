@@ -10,6 +10,7 @@ export {
   type LeastSquaresFactor,
   type LeastSquaresProblem,
   leastSquaresBias,
+  type SolutionLevels,
   solveLeastSquares,
 } from './least-squares.js'
 export { inputChannelsOf, keptUnitsOf, type MaskMatrix, maskMatrix } from './masks.js'

@@ -140,6 +140,23 @@ describe('least-squares compensation', () => {
     }
   })
 
+  it('is the same to the last bit whatever levels are at hand', () => {
+    const { problem } = sample(11, 90, 7, 300)
+    const factor = factorLeastSquares(
+      problem,
+      Int32Array.from({ length: 90 }, (_, j) => (j * 37) % 90),
+    )
+    const known = new Map<number, Float64Array>()
+    const levels = {
+      find: (level: number) => known.get(level),
+      set: (level: number, solution: Float64Array) => void known.set(level, solution),
+    }
+    for (const kept of [89, 3, 50, 51, 52, 90, 8, 1, 0, 33]) {
+      expect(solveLeastSquares(factor, kept, levels)).toEqual(solveLeastSquares(factor, kept))
+    }
+    expect([...known.keys()].sort((a, b) => a - b)).toEqual([8, 32, 48, 88])
+  })
+
   it('leaves all weights as they are when nothing is removed', () => {
     const { problem } = sample(3, 40, 6, 200)
     const order = Int32Array.from({ length: 40 }, (_, j) => 39 - j)

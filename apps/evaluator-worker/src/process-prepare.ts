@@ -61,6 +61,7 @@ async function calibrate(
     return { key, ...identity, artifact: await context.artifacts.putFile(file) }
   } finally {
     await rm(file, { force: true })
+    if (record.scratchFile !== undefined) await rm(record.scratchFile, { force: true })
   }
 }
 

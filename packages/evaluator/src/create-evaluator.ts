@@ -1,6 +1,9 @@
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { checkCount } from './check-request.js'
 import { countCpus } from './count-cpus.js'
 import type { CalibrationRecord, Evaluator, EvaluatorOptions, WindowedTokens } from './evaluator.js'
+import { gramBytesInMemory } from './gram-memory.js'
 import type { ThreadModel } from './thread-calls.js'
 import { ThreadClient } from './thread-client.js'
 
@@ -16,6 +19,8 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
     threads: options.threads ?? countCpus(),
     provider: options.provider ?? 'cpu',
     batchWindows: options.batchWindows ?? null,
+    gramMemoryBytes: options.gramMemoryBytes ?? gramBytesInMemory(),
+    scratchDirectory: options.scratchDirectory ?? tmpdir(),
   }
   checkCount('threads', model.threads, 1)
   if (model.batchWindows !== null) checkCount('batchWindows', model.batchWindows, 1)
@@ -27,14 +32,22 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
     throw error
   }
   const keyOf = createKeys()
+  const scratchFiles: string[] = []
   return {
     measure: ({ signal, onProgress, ...given }) => {
       const request = { ...given, ids: copyUsed(given), calibrationKey: keyOf(given.calibration) }
       return thread.call('measure', { model, request }, { signal, onProgress })
     },
-    calibrate: ({ signal, onProgress, ...tokens }) =>
-      thread.call('calibrate', { model, tokens: { ...tokens, ids: copyUsed(tokens) } }, { signal, onProgress }),
-    close: () => thread.close(),
+    calibrate: async ({ signal, onProgress, ...tokens }) => {
+      const call = { model, tokens: { ...tokens, ids: copyUsed(tokens) } }
+      const record = await thread.call('calibrate', call, { signal, onProgress })
+      if (record.scratchFile !== undefined) scratchFiles.push(record.scratchFile)
+      return record
+    },
+    close: async () => {
+      await thread.close()
+      for (const file of scratchFiles) await rm(file, { force: true })
+    },
   }
 }
 

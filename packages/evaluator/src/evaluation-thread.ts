@@ -59,6 +59,7 @@ async function answer(call: ThreadCall, control: CallControl): Promise<ThreadRes
       return runProducts(call.payload.threads)
     case 'close':
       await opened?.session.release()
+      await opened?.fittedWeights.close()
       return null
   }
 }
@@ -67,7 +68,7 @@ async function open(settings: ThreadModel): Promise<PolicySession> {
   if (opened === null) {
     const model = await openModel(settings.modelDirectory)
     const graph = buildEvaluationGraph(model, { locate: await locateWeights(model) })
-    opened = { model, session: await createSession(graph, settings), fittedWeights: new FittedWeights(model) }
+    opened = { model, session: await createSession(graph, settings), fittedWeights: new FittedWeights(model, settings) }
   }
   return opened
 }

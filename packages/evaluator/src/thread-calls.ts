@@ -1,10 +1,11 @@
 import type { RecordedError } from '@espalier/contracts'
+import type { GramSettings } from './calibrate-model.js'
 import type { SessionSettings } from './create-session.js'
 import type { CalibrateRequest, CalibrationRecord, Measurement, RunOptions, WindowedTokens } from './evaluator.js'
 import type { PolicyRequest } from './measure-policy.js'
 
 /** The model that a call is about. Every call carries it, so that a thread started anew needs no history. */
-export interface ThreadModel extends SessionSettings {
+export interface ThreadModel extends SessionSettings, GramSettings {
   readonly modelDirectory: string
   /** null: by the number of tokens. */
   readonly batchWindows: number | null

@@ -1,8 +1,9 @@
 import { totalmem } from 'node:os'
 import { searchDefaults } from '@espalier/contracts'
 import { createCpuDevice, type Device, gpus, planSearchCost } from '@espalier/cost-model'
-import { countCpus, measureProductPeak } from '@espalier/evaluator'
+import { countCpus, measureProductPeak, planFitMemory } from '@espalier/evaluator'
 import { readModelShape } from '@espalier/model-graph'
+import { chooseCompensation } from '@espalier/search'
 
 export interface PlanRequest {
   readonly device: string
@@ -33,7 +34,12 @@ export async function planModel(directory: string, options: PlanRequest) {
     ...{ agent: searchDefaults.agent, finalists: searchDefaults.finalists, metric: searchDefaults.metric },
   }
   const device = await findDevice(options.device)
-  return { directory, ...model, device, search, ...planSearchCost(model, device, search) }
+  const { chosen: compensation } = chooseCompensation(
+    { compensation: searchDefaults.compensation, ...search },
+    model.shape,
+  )
+  const leastSquares = planFitMemory(model.shape)
+  return { directory, ...model, device, search, compensation, leastSquares, ...planSearchCost(model, device, search) }
 }
 
 async function findDevice(name: string): Promise<Device> {

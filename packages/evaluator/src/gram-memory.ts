@@ -28,6 +28,35 @@ export function gramBytesOf(shape: ModuleWidths): { readonly kept: number; reado
   return { kept, peak: blocks.reduce((sum, block) => sum + blockBytes(block), 0) }
 }
 
+/** What least-squares compensation takes before it runs. */
+export interface FitMemory {
+  /** Gram matrices of all modules, packed. */
+  readonly gramBytes: number
+  /** Memory that they may take; what exceeds it lies in files. */
+  readonly memoryBytes: number
+  /** Passes over the calibration text. */
+  readonly passes: number
+  /** The largest module's matrix, which is in memory while the module is factored. */
+  readonly moduleBytes: number
+  /** Factorisations of all modules in the order of a metric. */
+  readonly factorBytes: number
+}
+
+/** @throws EspalierError CALIBRATION_TOO_LARGE */
+export function planFitMemory(
+  shape: ModuleWidths & Pick<ModelShape, 'hiddenSize'>,
+  memoryBytes: number = gramBytesInMemory(),
+): FitMemory {
+  const widths = moduleWidthsOf(shape)
+  return {
+    gramBytes: gramBytesOf(shape).kept,
+    memoryBytes,
+    passes: planGramPasses(shape, memoryBytes).length,
+    moduleBytes: numberBytes * packedLength(Math.max(...widths)),
+    factorBytes: widths.reduce((sum, width) => sum + numberBytes * (packedLength(width) + shape.hiddenSize * width), 0),
+  }
+}
+
 /**
  * Which rows each pass over the calibration text records, so that none takes more than `memoryBytes`.
  * @throws EspalierError CALIBRATION_TOO_LARGE when the memory does not hold even one row

@@ -13,6 +13,6 @@ export type {
   RunOptions,
   WindowedTokens,
 } from './evaluator.js'
-export { gramBytesOf } from './gram-memory.js'
+export { type FitMemory, gramBytesOf, planFitMemory } from './gram-memory.js'
 export { type MeasureLogitsRequest, measureLogitsModel } from './measure-logits-model.js'
 export { measureProductPeak } from './measure-product-peak.js'

@@ -1,2 +1,3 @@
+export { chooseCompensation } from './choose-method.js'
 export { type BudgetPlan, type BudgetSettings, minimumBudget, planBudget } from './plan-budget.js'
 export { planNextSteps } from './plan-next-steps.js'

@@ -125,7 +125,7 @@ export function gramBytesInMemory(): number {
 }
 
 /** Of the machine, or what the container is limited to. */
-export function usableMemoryBytes(): number {
+function usableMemoryBytes(): number {
   const limit = process.constrainedMemory()
   return limit > 0 ? Math.min(limit, totalmem()) : totalmem()
 }

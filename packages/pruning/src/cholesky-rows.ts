@@ -56,7 +56,7 @@ export function factorColumns(rows: Rows, upper: Rows, n: number, from: number, 
 }
 
 /** Where a row starts in the array that holds it. */
-export function startIn({ first }: Rows, row: number, n: number): number {
+function startIn({ first }: Rows, row: number, n: number): number {
   return rowStart(row, n) - rowStart(first, n)
 }
 

@@ -3,14 +3,16 @@
  * evaluations. The state machine, agent, predictor and evaluator are the ones that the service runs.
  *
  *   npm run bench -- search --model models/demo --seeds 1,2,3,4,5 --budget 99 [--targets 0.2,0.35,0.5]
- *     [--agent network|random|uniform] [--compensation none|mean|least-squares] [--peers FILE] [--cache FILE] [--json]
+ *     [--agent network|random|uniform] [--metric NAME] [--compensation NAME] [--peers FILE] [--cache FILE] [--json]
  *
  * --peers: a file like bench/reference/peers-demo.json; its medians are printed beside ours.
- * --cache: a file that keeps measured log-perplexities between runs.
+ * --metric, --compensation: as of `espalier search`; its defaults when left out.
+ * --cache: a file that keeps measured negative log-likelihoods between runs.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { isSameMethod, searchDefaults } from '@espalier/contracts'
 import { createEvaluator } from '@espalier/evaluator'
 import { loadTokenizer, openModel } from '@espalier/model-graph'
 import { proposePolicies } from '@espalier/policy-agent'
@@ -29,8 +31,8 @@ const { values: options } = parseArgs({
     'calibration-windows': { type: 'string', default: '16' },
     'validation-windows': { type: 'string', default: '16' },
     'final-windows': { type: 'string' },
-    metric: { type: 'string', default: 'wanda' },
-    compensation: { type: 'string', default: 'mean' },
+    metric: { type: 'string', default: searchDefaults.metric },
+    compensation: { type: 'string', default: searchDefaults.compensation },
     peers: { type: 'string' },
     cache: { type: 'string' },
     json: { type: 'boolean', default: false },
@@ -87,11 +89,11 @@ async function openBench() {
     ids: ids.calibration,
     windowLength,
     windows,
-    gram: settings.compensation === 'least-squares',
+    gram: planNextSteps({ settings, shape: model.shape, steps: [] }).steps[0].payload.gram,
   })
   const prunable = createPrunableModel(model.shape)
-  const rankings = rankModules(settings.metric, calibration.modules, prunable)
-  return { model, prunable, ids, evaluator, calibration, rankings, cache: openCache() }
+  const rankingsBy = (metric) => rankModules(metric, calibration.modules, prunable)
+  return { model, prunable, ids, evaluator, calibration, rankingsBy, cache: openCache() }
 }
 
 function openCache() {
@@ -105,6 +107,7 @@ async function searchOnce(bench, settings) {
   const steps = []
   const time = { evaluate: 0, train: 0, propose: 0, score: 0 }
   let predictor
+  let rankings
   for (;;) {
     const plan = planNextSteps({ settings, shape: bench.model.shape, steps })
     if (plan.state === 'SUCCEEDED') return { seed: settings.seed, result: plan.result, time }
@@ -117,7 +120,8 @@ async function searchOnce(bench, settings) {
     }
     for (const step of plan.steps) {
       const started = performance.now()
-      const result = await perform(bench, settings, steps, step, predictor)
+      if (step.kind === 'train') rankings = bench.rankingsBy(step.payload.method.metric)
+      const result = await perform({ ...bench, rankings }, settings, steps, step, predictor)
       if (step.kind === 'train') predictor = result.predictor
       if (step.kind in time) time[step.kind] += (performance.now() - started) / 1000
       steps.push({ ...step, state: 'DONE', result, error: null })
@@ -134,7 +138,11 @@ async function perform(bench, settings, steps, step, predictor) {
     case 'train': {
       const evaluations = steps
         .filter(
-          ({ kind, payload }) => kind === 'evaluate' && payload.split === 'validation' && payload.purpose !== 'final',
+          ({ kind, payload }) =>
+            kind === 'evaluate' &&
+            payload.split === 'validation' &&
+            payload.purpose !== 'final' &&
+            isSameMethod(payload.method, step.payload.method),
         )
         .map(({ payload, result }) => ({
           purpose: payload.purpose,
@@ -168,34 +176,26 @@ function prepared(bench, settings) {
   return { splits: Object.fromEntries(splits.map((name) => [name, split(name)])) }
 }
 
-/** Measures the policies of these steps that are not in the cache, those on the same windows together. */
+/** Measures the policies of these steps that are not in the cache, those under one method on the same windows together. */
 async function evaluate(bench, settings, steps) {
   const { known } = bench.cache
-  const keyOf = ({ keptUnits, split, windows }) =>
-    [
-      ...[options.model, settings.metric, settings.compensation, settings.calibrationWindows],
-      ...[split, windows, keptUnits],
-    ].join('/')
+  const groupOf = ({ split, windows, method }) => [method.metric, method.compensation, split, windows].join('/')
+  const keyOf = (payload) => [options.model, settings.calibrationWindows, groupOf(payload), payload.keptUnits].join('/')
   const unknown = steps.map(({ payload }) => payload).filter((payload) => !known.has(keyOf(payload)))
-  const windowsOf = ({ split, windows }) => `${split}/${windows}`
-  for (const windowsOfGroup of new Set(unknown.map(windowsOf))) {
-    const group = unknown.filter((payload) => windowsOf(payload) === windowsOfGroup)
-    const [{ split, windows }] = group
+  for (const name of new Set(unknown.map(groupOf))) {
+    const group = unknown.filter((payload) => groupOf(payload) === name)
+    const [{ split, windows, method }] = group
     const measured = await bench.evaluator.measureMany({
-      policies: group.map(({ keptUnits }) => selectKeptIndices(bench.rankings, keptUnits)),
+      policies: group.map(({ keptUnits }) => selectKeptIndices(bench.rankingsBy(method.metric), keptUnits)),
       calibration: bench.calibration,
-      compensation: settings.compensation,
-      metric: settings.metric,
+      ...method,
       ids: bench.ids[split],
       windowLength: settings.windowLength,
       windows,
     })
-    for (const [index, payload] of group.entries()) known.set(keyOf(payload), measured[index].logPerplexity)
+    for (const [index, payload] of group.entries()) known.set(keyOf(payload), measured[index])
   }
-  return steps.map((step) => {
-    const logPerplexity = known.get(keyOf(step.payload))
-    return { ...step, state: 'DONE', result: { logPerplexity, perplexity: Math.exp(logPerplexity) }, error: null }
-  })
+  return steps.map((step) => ({ ...step, state: 'DONE', result: known.get(keyOf(step.payload)), error: null }))
 }
 
 const median = (values) => {
@@ -226,11 +226,20 @@ function printRun({ seed, result, time }) {
     ({ sparsityTarget, validationPerplexity, testPerplexity }) =>
       `${sparsityTarget}: ${validationPerplexity.toFixed(3)} / ${testPerplexity.toFixed(3)}`,
   )
+  const { metric, compensation, reasons } = result.method
+  const compared = result.targets.map(({ sparsityTarget, compensations }) => {
+    const each = compensations.map((entry) => `${entry.compensation} ${entry.testPerplexity.toFixed(3)}`)
+    return `${sparsityTarget}: ${each.join(', ')}`
+  })
   const seconds = Object.entries(time).map(([kind, value]) => `${kind} ${value.toFixed(1)} s`)
   const errors = result.rounds.map(
     ({ meanAbsoluteError: e, intervalCoverage: c }) => `${e.toFixed(3)}(${c.toFixed(2)})`,
   )
   console.log(`seed ${seed}: validation / test at ${found.join(', ')}; ${seconds.join(', ')}`)
+  console.log(`  ${metric}, ${compensation} ${reasons.map((reason) => `(${reason})`).join(' ')}`)
+  console.log(`  on the first test windows: ${compared.join('; ')}`)
+  const { seconds: all, fitSeconds } = result.evaluations
+  console.log(`  fitting weights: ${((100 * fitSeconds) / all).toFixed(1)} % of the time of evaluations`)
   console.log(`  predictor's error (coverage) by round: ${errors.join(' ')}`)
 }
 

@@ -1,4 +1,12 @@
-import { EspalierError, type StepRecord, searchDefaults } from '@espalier/contracts'
+import {
+  EspalierError,
+  isSameMethod,
+  methodOf,
+  type PruningMethod,
+  type SearchSettings,
+  type StepRecord,
+  searchDefaults,
+} from '@espalier/contracts'
 import type { TrainingEvaluation } from '@espalier/predictor'
 import type { ArtifactStore } from '@espalier/runtime'
 import type { Lease, Store } from '@espalier/store'
@@ -12,10 +20,12 @@ export interface TrainContext {
 /** Trains the predictor of a round on everything the search has measured before it. */
 export async function processTrain(
   { store, artifacts }: TrainContext,
-  { searchId, settings, model }: Lease<'train'>,
+  lease: Lease<'train'>,
   { signal }: { readonly signal: AbortSignal },
 ) {
   const started = performance.now()
+  const { searchId, settings, model } = lease
+  const method = methodOf(lease)
   const prepared = await store.steps.findResult(searchId, 'prepare', 0, 0)
   if (!prepared) throw new EspalierError('INTERNAL', `Search ${searchId} trains but was never prepared`)
   const { steps } = await store.searches.loadRecord(searchId)
@@ -23,9 +33,9 @@ export async function processTrain(
     {
       kind: settings.predictor ?? searchDefaults.predictor,
       shape: model.shape,
-      metric: settings.metric,
+      metric: method.metric,
       calibration: artifacts.path(prepared.calibration),
-      evaluations: trainingEvaluations(steps, settings.validationWindows),
+      evaluations: trainingEvaluations(steps, settings, method),
       seed: settings.seed,
     },
     signal,
@@ -35,15 +45,20 @@ export async function processTrain(
 }
 
 /**
- * Those on the windows of the search, in the order in which they were planned: what a predictor learns depends on it,
+ * Those on the windows and under the method of the search, in the order in which they were planned: what a predictor learns depends on it,
  * and must not depend on which worker was quicker.
  */
-function trainingEvaluations(steps: readonly StepRecord[], windows: number): TrainingEvaluation[] {
+function trainingEvaluations(
+  steps: readonly StepRecord[],
+  settings: SearchSettings,
+  method: PruningMethod,
+): TrainingEvaluation[] {
   return steps
     .filter((step) => step.kind === 'evaluate')
     .sort((a, b) => a.round - b.round || a.index - b.index)
     .flatMap(({ payload, result }) => {
-      if (!result || payload.split !== 'validation' || payload.windows !== windows) return []
+      if (!result || payload.split !== 'validation' || payload.windows !== settings.validationWindows) return []
+      if (!isSameMethod(methodOf({ payload, settings }), method)) return []
       return [{ purpose: payload.purpose, kept: payload.keptUnits, logPerplexity: result.logPerplexity }]
     })
 }

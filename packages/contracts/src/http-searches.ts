@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import { idSchema, pageQuerySchema, pageSchema, plainTextSchema, timestampSchema } from './http-page.js'
 import { recordedErrorSchema } from './http-problem.js'
-import { policyFileSchema } from './policy.js'
+import { compensations, policyFileSchema } from './policy.js'
 import { resourceLimitSchema } from './policy-constraints.js'
+import { chosenMethodSchema } from './pruning-method.js'
 import { searchStates } from './search-record.js'
 import { predictorKinds, searchDefaults, searchSettingsSchema } from './search-settings.js'
 import { stepKinds } from './steps.js'
@@ -73,6 +74,8 @@ export const searchProgressSchema = z
     densePerplexity: z.number().nullable(),
     targets: z.array(targetProgressSchema),
     predictorError: roundErrorSchema.nullable(),
+    /** Importance metric and compensation; null: still being chosen. */
+    method: chosenMethodSchema.nullable(),
     elapsedSeconds: z.number().nullable(),
     /** Seconds that are left, from the share of work done so far; null when nothing can be said. */
     etaSeconds: z.number().nullable(),
@@ -94,6 +97,8 @@ export const searchTargetResultSchema = z.object({
     validationPerplexity: z.number().nullable(),
     testPerplexity: z.number().nullable(),
   }),
+  /** The policy under each compensation, on the first windows of the test split, as many as an evaluation has. */
+  compensations: z.array(z.object({ compensation: z.enum(compensations), testPerplexity: z.number() })),
   predicted: z.object({ perplexity: z.number(), low: z.number(), high: z.number() }).nullable(),
   /** The policy as a file, ready to be applied elsewhere. */
   policy: policyFileSchema,
@@ -102,7 +107,14 @@ export const searchTargetResultSchema = z.object({
 export const searchResultSchema = z
   .object({
     dense: z.object({ validationPerplexity: z.number().nullable(), testPerplexity: z.number().nullable() }),
-    evaluations: z.object({ total: z.int() }),
+    evaluations: z.object({
+      total: z.int(),
+      /** Seconds of all evaluations on the validation split, and those of them spent on fitting weights. */
+      seconds: z.number().nullable(),
+      fitSeconds: z.number().nullable(),
+    }),
+    /** Importance metric and compensation of all policies; null: still being chosen. */
+    method: chosenMethodSchema.nullable(),
     rounds: z.array(roundErrorSchema),
     targets: z.array(searchTargetResultSchema),
   })

@@ -1,6 +1,8 @@
 import type { RecordedError } from './errors.js'
 import type { ModelShape } from './model-shape.js'
+import type { Compensation } from './policy.js'
 import type { ResourceLimit } from './policy-constraints.js'
+import type { ChosenMethod } from './pruning-method.js'
 import type { SearchSettings } from './search-settings.js'
 import type { StepKind, StepPayload, StepResult } from './steps.js'
 
@@ -83,6 +85,14 @@ export interface SearchProgress {
   readonly densePerplexity: number | null
   readonly targets: readonly TargetProgress[]
   readonly predictorError: RoundError | null
+  /** null: still being chosen. Searches from before there was a choice have none. */
+  readonly method?: ChosenMethod | null
+}
+
+/** A policy found, on the first windows of the test split, under one compensation. */
+export interface CompensatedPerplexity {
+  readonly compensation: Compensation
+  readonly testPerplexity: number
 }
 
 export interface SearchTargetResult {
@@ -100,13 +110,24 @@ export interface SearchTargetResult {
     readonly validationPerplexity: number | null
     readonly testPerplexity: number | null
   }
+  /**
+   * What the compensation brings: the policy under each one that the search could use, on as many windows of the test
+   * split as an evaluation of the search has. Searches from before this was measured have none.
+   */
+  readonly compensations?: readonly CompensatedPerplexity[]
   /** What the predictor said about the policy before it was measured; null: it was not asked. */
   readonly predicted: { readonly perplexity: number; readonly low: number; readonly high: number } | null
 }
 
 export interface SearchResult {
   readonly dense: { readonly validationPerplexity: number | null; readonly testPerplexity: number | null }
-  readonly evaluations: { readonly total: number }
+  readonly evaluations: {
+    readonly total: number
+    /** Of all evaluations under the method, seconds in all and those spent on fitting weights. */
+    readonly seconds?: number
+    readonly fitSeconds?: number
+  }
+  readonly method?: ChosenMethod | null
   readonly rounds: readonly RoundError[]
   readonly targets: readonly SearchTargetResult[]
 }

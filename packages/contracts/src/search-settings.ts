@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { compensations, importanceMetrics } from './policy.js'
 import { policyConstraintsSchema, searchTargetSchema } from './policy-constraints.js'
+import { compensationChoices, metricChoices } from './pruning-method.js'
 
 export const agentKinds = ['network', 'random', 'uniform'] as const
 export type AgentKind = (typeof agentKinds)[number]
@@ -29,8 +29,8 @@ export const searchSettingsSchema = z.strictObject({
   agent: z.enum(agentKinds),
   /** Searches from before there was a choice have none and mean `curve`. */
   predictor: z.enum(predictorKinds).optional(),
-  metric: z.enum(importanceMetrics),
-  compensation: z.enum(compensations),
+  metric: z.enum(metricChoices),
+  compensation: z.enum(compensationChoices),
   /** Tokens a window. */
   windowLength: z.int().min(2).max(1_048_576),
   calibrationWindows: z.int().min(1),

@@ -79,6 +79,7 @@ async function answer(call: ThreadCall, control: CallControl): Promise<ThreadRes
       return runLatencies(call.payload)
     case 'close':
       await opened?.session.release()
+      await opened?.fittedWeights.close()
       return null
   }
 }
@@ -101,7 +102,7 @@ async function open(settings: ThreadModel): Promise<PolicySession> {
     })
     opened = {
       ...{ model, precision, session, batch: new FittingBatch(memory) },
-      fittedWeights: new FittedWeights(model),
+      fittedWeights: new FittedWeights(model, settings),
       prefixStates: resumable ? new PrefixStates() : null,
     }
   }

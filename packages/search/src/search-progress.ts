@@ -1,8 +1,8 @@
 import type { RoundError, SearchPlan, SearchProgress } from '@espalier/contracts'
-import { densePolicy, finalWindows } from './final-steps.js'
+import { comparedCompensations, densePolicy, finalWindows } from './final-steps.js'
 import { planBudget } from './plan-budget.js'
 import { hasLongerFinal } from './search-phases.js'
-import type { SearchView } from './search-view.js'
+import type { Measurement, SearchView } from './search-view.js'
 
 /** What a person who watches wants to know: stage, round, evaluations, best so far, the predictor's honest error. */
 export function progressOf(view: SearchView, state: SearchPlan['state']): SearchProgress {
@@ -29,12 +29,24 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
       uniformPerplexity: rules ? measured(view.targetAt(targetIndex).uniform()) : null,
     })),
     predictorError: errors.at(-1) ?? null,
+    method: view.chosen,
   }
 }
 
 /** Real evaluations on the validation split, the final ones included. */
 export function countEvaluations(view: SearchView): number {
-  return view.measurements.filter(({ payload }) => payload.split === 'validation').length
+  return onValidation(view).length
+}
+
+/** Seconds of them, and how many of these went into fitting weights. */
+export function evaluationTimes(view: SearchView): { readonly seconds: number; readonly fitSeconds: number } {
+  const total = (secondsOf: (measurement: Measurement) => number) =>
+    onValidation(view).reduce((sum, measurement) => sum + secondsOf(measurement), 0)
+  return { seconds: total(({ result }) => result.seconds), fitSeconds: total(({ result }) => result.fitSeconds ?? 0) }
+}
+
+function onValidation(view: SearchView): Measurement[] {
+  return view.allMeasurements.filter(({ payload }) => payload.split === 'validation')
 }
 
 /** Error of the predictor on the policies of each round, which it had not seen when it predicted them. */
@@ -67,7 +79,7 @@ function currentRound(view: SearchView): number {
 
 /** Work is counted in windows evaluated, because evaluations are where the time goes. */
 function fractionDone(view: SearchView): number {
-  const done = view.measurements.reduce((sum, { payload }) => sum + payload.windows, 0)
+  const done = view.allMeasurements.reduce((sum, { payload }) => sum + payload.windows, 0)
   return Math.min(0.999, done / expectedWindows(view))
 }
 
@@ -84,5 +96,6 @@ function expectedWindows(view: SearchView): number {
   )
   const searching = Math.max(0, settings.budget - finalists) * settings.validationWindows
   const exporting = targets * settings.exports.length * settings.validationWindows
-  return searching + finalists * longer + (1 + 2 * targets) * testWindows + exporting
+  const comparing = targets * (comparedCompensations(view.compensation).length - 1) * settings.validationWindows
+  return searching + finalists * longer + (1 + 2 * targets) * testWindows + comparing + exporting
 }

@@ -1,7 +1,9 @@
 import {
   type LatencyTable,
+  methodOf,
   type NewStep,
   needsLatencies,
+  type PruningMethod,
   type SearchPlan,
   type SearchRecord,
   type StepRecord,
@@ -28,6 +30,8 @@ export interface SimulationOptions {
   /** Whether a step fails. */
   readonly fails?: (step: StepRecord) => boolean
   readonly splitWindows?: number
+  /** What a method adds to log-perplexity. */
+  readonly penaltyOf?: (method: PruningMethod) => number
 }
 
 export interface Simulation {
@@ -76,8 +80,11 @@ function resultOf(step: StepRecord, steps: readonly StepRecord[], options: Simul
       }
     }
     case 'evaluate': {
-      const logPerplexity = 3 + damageOf(model.modules, step.payload.keptUnits) + 0.01 * Math.sin(step.payload.windows)
-      return { logPerplexity, perplexity: Math.exp(logPerplexity), nll: [1], tokens: 1, seconds: 1 }
+      const { keptUnits, windows } = step.payload
+      const penalty = options.penaltyOf?.(methodOf({ payload: step.payload, settings })) ?? 0
+      const logPerplexity = 3 + penalty + damageOf(model.modules, keptUnits) + 0.01 * Math.sin(windows)
+      const nll = Array.from({ length: windows }, () => logPerplexity * (settings.windowLength - 1))
+      return { logPerplexity, perplexity: Math.exp(logPerplexity), nll, tokens: 1, seconds: 1 }
     }
     case 'train':
       return { evaluations: 1, residualTrees: 0, noise: 0.1, seconds: 1 }

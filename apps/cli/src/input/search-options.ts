@@ -2,12 +2,12 @@ import { join, resolve } from 'node:path'
 import {
   type AgentKind,
   agentKinds,
-  type Compensation,
+  type CompensationChoice,
   type CreateSearchBody,
-  compensations,
+  compensationChoices,
   EspalierError,
-  type ImportanceMetric,
-  importanceMetrics,
+  type MetricChoice,
+  metricChoices,
   type PredictorKind,
   predictorKinds,
   type SearchTarget,
@@ -32,8 +32,8 @@ export interface SearchOptions extends ConstraintOptions {
   readonly calibrationWindows: number
   readonly validationWindows: number
   readonly finalWindows?: number
-  readonly metric: ImportanceMetric
-  readonly compensation: Compensation
+  readonly metric: MetricChoice
+  readonly compensation: CompensationChoice
   readonly agent: AgentKind
   readonly predictor: PredictorKind
   readonly name?: string
@@ -71,11 +71,16 @@ export function addSearchOptions(command: Command): Command {
       integerFrom(1),
     )
     .addOption(
-      new Option('--metric <name>', 'how units are ranked').choices(importanceMetrics).default(defaults.metric),
+      new Option('--metric <name>', 'how units are ranked; auto: by what a few evaluations say')
+        .choices(metricChoices)
+        .default(defaults.metric),
     )
     .addOption(
-      new Option('--compensation <name>', 'what stands in for removed units')
-        .choices(compensations)
+      new Option(
+        '--compensation <name>',
+        'what stands in for removed units; auto: least-squares if the calibration text is long enough, else mean',
+      )
+        .choices(compensationChoices)
         .default(defaults.compensation),
     )
     .addOption(new Option('--agent <kind>', 'what proposes policies').choices(agentKinds).default(defaults.agent))

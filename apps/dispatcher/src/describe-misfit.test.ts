@@ -1,3 +1,4 @@
+import type { WorkerRow } from '@espalier/store'
 import { describe, expect, it } from '@jest/globals'
 import { describeMisfit, type LiveEvaluator, liveEvaluatorsOf } from './describe-misfit.js'
 
@@ -30,11 +31,13 @@ describe('describeMisfit', () => {
 })
 
 it('takes evaluators that are alive and tell their capacity', () => {
-  const row = {
+  const row: WorkerRow = {
     ...{ id: 'wor_1', teamId: null, pid: 1, startedAt: new Date(), heartbeatAt: new Date(), currentStepId: null },
-    ...{ doneSteps: 0, refusedResults: 0, role: 'evaluator', alive: true, node: 'gpu-7', details: card },
-  } as const
+    ...{ doneSteps: 0, refusedResults: 0, alive: true, node: 'gpu-7' },
+    role: 'evaluator',
+    details: { ...card },
+  }
   const silent = { ...row, alive: false }
-  const other = { ...row, role: 'agent' } as const
+  const other: WorkerRow = { ...row, role: 'agent' }
   expect(liveEvaluatorsOf([row, silent, other, { ...row, details: { provider: 'cuda' } }])).toEqual([card])
 })

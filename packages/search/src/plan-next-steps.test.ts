@@ -84,7 +84,7 @@ describe('a search', () => {
         for (const [index, target] of full.targets.entries()) {
           const found = plan.result?.targets[index]
           expect(found?.sparsityTarget).toBe(target)
-          expect(found?.sparsity).toBeLessThanOrEqual(target + 1e-12)
+          expect(found?.sparsity).toBeLessThanOrEqual(Number(target) + 1e-12)
           expect(found?.sparsity).toBe(sparsityOf(model, found?.keptUnits ?? []))
           expect(found?.testPerplexity).not.toBeNull()
           expect(found?.validationPerplexity).toBeLessThanOrEqual((found?.uniform.validationPerplexity ?? 0) * 1.05)

@@ -75,9 +75,9 @@ async function calibrate(
   modelHash: string,
   text: TokenisedText,
 ): Promise<CalibrationRow> {
-  const { windowLength, calibrationWindows: windows, compensation } = lease.settings
+  const { windowLength, calibrationWindows: windows } = lease.settings
   const identity = { modelHash, dataHash: text.textHash, windowLength, windows }
-  const gram = compensation === 'least-squares'
+  const gram = lease.payload.gram ?? lease.settings.compensation === 'least-squares'
   const key = createHash('sha256')
     .update(JSON.stringify(gram ? { ...identity, gram } : identity))
     .digest('hex')
@@ -93,6 +93,7 @@ async function calibrate(
     return { key, ...identity, artifact: await context.artifacts.putFile(file) }
   } finally {
     await rm(file, { force: true })
+    if (record.scratchFile !== undefined) await rm(record.scratchFile, { force: true })
   }
 }
 

@@ -80,6 +80,7 @@ async function answer(call: ThreadCall, control: CallControl): Promise<ThreadRes
       return runLatencies(call.payload)
     case 'close':
       await opened?.session.release()
+      await opened?.fittedWeights.close()
       return null
   }
 }
@@ -105,7 +106,7 @@ async function open(settings: ThreadModel): Promise<PolicySession> {
     opened = {
       ...{ model, precision, session, batch: new FittingBatch(memory) },
       dense: new DenseReference(model, session, resumable),
-      fittedWeights: new FittedWeights(model),
+      fittedWeights: new FittedWeights(model, settings),
       prefixStates: resumable ? new PrefixStates() : null,
     }
   }

@@ -1,16 +1,17 @@
 import type { Compensation, ExecutionProvider, ImportanceMetric, Precision } from '@espalier/contracts'
 import type { WeightPrecision } from '@espalier/model-graph'
 import type { KeptIndices, ModuleStatistics } from '@espalier/pruning'
+import type { Float64Source } from '@espalier/tensor-files'
 
 /** Statistics of one module over the calibration tokens, and its mean output without bias. */
 export interface ModuleCalibration extends ModuleStatistics {
   /** [hidden], W times the mean input, float64. */
   readonly outputMean: Float64Array
   /**
-   * sum x_i x_j for j <= i, packed rows of the lower triangle, in memory that threads share; null: not recorded.
-   * Least-squares compensation needs it.
+   * sum x_i x_j for j <= i, packed rows of the lower triangle, in memory that threads share or, where that would be too
+   * much, in a file; null: not recorded. Least-squares compensation needs it.
    */
-  readonly gram: Float64Array | null
+  readonly gram: Float64Source | null
 }
 
 /** One calibration pass: everything that importance metrics and compensation need, whatever the policy. */
@@ -19,6 +20,8 @@ export interface CalibrationRecord {
   readonly modules: readonly ModuleCalibration[]
   readonly windows: number
   readonly windowLength: number
+  /** File in which Gram matrices lie until they are written elsewhere; it goes when the evaluator is closed. */
+  readonly scratchFile?: string
 }
 
 /** A text as tokens, cut into non-overlapping windows from its start. */
@@ -101,6 +104,8 @@ export interface Measurement {
   readonly seconds: number
   /** What `MeasureRequest.compareWithDense` asks for; null: not asked. */
   readonly againstDense: DenseComparison | null
+  /** Of these, spent on fitting weights; present with least squares only. */
+  readonly fitSeconds?: number
 }
 
 /** The next-token distributions of a policy, q, against those of the dense model, p, over all predicted tokens. */
@@ -130,6 +135,10 @@ export interface EvaluatorOptions {
   readonly weights?: WeightPrecision | undefined
   /** Windows in one run of the graph; default: as many as make about 2048 tokens. */
   readonly batchWindows?: number | undefined
+  /** Memory for Gram matrices while they are recorded, and for factorisations; default: a share of this machine's. */
+  readonly gramMemoryBytes?: number | undefined
+  /** Folder for Gram matrices and factorisations that do not fit into that memory; default: that of temporary files. */
+  readonly scratchDirectory?: string | undefined
 }
 
 /** Measures one model. Calls wait for each other; the calling thread is never blocked. */
@@ -158,7 +167,7 @@ export interface Evaluator {
   measureContinuations(request: ContinuationsRequest): Promise<ContinuationsMeasurement>
   /**
    * Runs the dense model once and records its modules' statistics. Errors of `measure`, and CALIBRATION_TOO_LARGE when
-   * Gram matrices are wanted that would not fit into memory.
+   * Gram matrices are wanted that fit neither into memory nor onto the disk.
    */
   calibrate(request: CalibrateRequest): Promise<CalibrationRecord>
   /** Ends the thread and frees the session; calls under way reject. */

@@ -20,7 +20,7 @@ export type {
   WindowedTokens,
 } from './evaluator.js'
 export { type DeviceRequest, type EvaluatorDeviceDescription, findDevice } from './find-device.js'
-export { gramBytesOf } from './gram-memory.js'
+export { type FitMemory, gramBytesOf, planFitMemory } from './gram-memory.js'
 export { measureLatencies } from './measure-latencies.js'
 export { type MeasureLogitsRequest, measureLogitsModel } from './measure-logits-model.js'
 export { measureProductPeak } from './measure-product-peak.js'

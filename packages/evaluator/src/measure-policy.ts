@@ -7,7 +7,7 @@ import type { DenseComparison, Measurement } from './evaluator.js'
 import { explainNotFinite } from './explain-not-finite.js'
 import type { PolicyRequest, PolicySession } from './policy-session.js'
 import { namePrefixes } from './prefix-states.js'
-import { checkPolicy, preparePolicyFeeds } from './prepare-policy-feeds.js'
+import { type CheckedPolicy, checkPolicy, preparePolicyFeeds } from './prepare-policy-feeds.js'
 import {
   type CallControl,
   dataOf,
@@ -26,13 +26,17 @@ export async function measurePolicy(
   control: CallControl,
 ): Promise<Measurement> {
   const started = performance.now()
-  const { windowLength } = request
   checkWindows(request, policySession.model.shape)
+  const policy = checkPolicy(request, policySession.model.shape)
+  const { windowLength } = request
+  const { batch, fittedWeights } = policySession
+  const fittedBefore = fittedWeights.seconds
   const wanted = Math.min(request.windows, batchWindows ?? defaultBatchWindows(windowLength))
-  const { nll, againstDense } = await policySession.batch.run(windowLength, wanted, (size) =>
-    measureWindows(policySession, request, size, control),
+  const { nll, againstDense } = await batch.run(windowLength, wanted, (size) =>
+    measureWindows(policySession, request, policy, size, control),
   )
-  return summarize(nll, windowLength, (performance.now() - started) / 1000, againstDense)
+  const measured = summarize(nll, windowLength, (performance.now() - started) / 1000, againstDense)
+  return policy.isFitted ? { ...measured, fitSeconds: fittedWeights.seconds - fittedBefore } : measured
 }
 
 interface MeasuredWindows {
@@ -46,12 +50,12 @@ interface MeasuredWindows {
 async function measureWindows(
   policySession: PolicySession,
   request: PolicyRequest,
+  policy: CheckedPolicy,
   size: number,
   control: CallControl,
 ): Promise<MeasuredWindows> {
   const { model, session, dense, prefixStates } = policySession
   const { windowLength, sharedModules = [] } = request
-  const policy = checkPolicy(request, model.shape)
   const prefixes = namePrefixes({ ...request, batchWindows: size, compensation: policy.key }, policy.keptIndices)
   const resume = prefixStates?.find(prefixes) ?? { module: 0, batches: [] }
   const chosen = prefixStates?.choose(sharedModules, prefixes.length, stateBytesOf(request, model.shape)) ?? []

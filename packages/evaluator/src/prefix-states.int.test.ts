@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { buildEvaluationGraph, evaluationInputs, openModel } from '@espalier/model-graph'
 import type { KeptIndices } from '@espalier/pruning'
@@ -29,8 +30,9 @@ describe('measuring with what an earlier policy left', () => {
     const session = await createSession(graph, { threads: 1, provider: 'cpu' })
     run = jest.spyOn(session, 'run')
     const device = { provider: 'cpu', computeBytes: 4 } as const
+    const gram = { gramMemoryBytes: 2 ** 20, scratchDirectory: tmpdir() }
     policySession = {
-      ...{ model, session, precision: 'fp32', fittedWeights: new FittedWeights(model) },
+      ...{ model, session, precision: 'fp32', fittedWeights: new FittedWeights(model, gram) },
       dense: new DenseReference(model, session, true),
       batch: new FittingBatch({ shape: model.shape, device, limitBytes: null }),
       prefixStates: new PrefixStates(2 ** 20),

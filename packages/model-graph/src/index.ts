@@ -1,5 +1,5 @@
 export type { ArchitectureDescription, ArchitectureTraits } from './architectures/architecture.js'
-export { buildCalibrationGraph, calibrationOutputs } from './build-calibration-graph.js'
+export { buildCalibrationGraph, calibrationOutputs, type GramBlock } from './build-calibration-graph.js'
 export { buildCompactGraph, type CompactGraphOptions } from './build-compact-graph.js'
 export {
   buildEvaluationGraph,

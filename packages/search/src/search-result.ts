@@ -1,20 +1,21 @@
 import type { PrepareResult, SearchResult, SearchTargetResult } from '@espalier/contracts'
-import { densePolicy, finalOf, testOf, winnerOf } from './final-steps.js'
+import { compensationsOf, densePolicy, finalOf, testOf, winnerOf } from './final-steps.js'
 import { roundErrors } from './round-errors.js'
-import { countEvaluations } from './search-progress.js'
+import { countEvaluations, evaluationTimes } from './search-progress.js'
 import type { Measurement, SearchView } from './search-view.js'
 
 /** What the search found so far; null before anything was measured. */
 export function resultOf(view: SearchView): SearchResult | null {
   const prepared = view.findResult('prepare', 0)
-  if (!prepared || view.measurements.length === 0) return null
+  if (!prepared || view.allMeasurements.length === 0) return null
   const dense = densePolicy(view)
   return {
     dense: {
       validationPerplexity: validationOf(view, dense),
       testPerplexity: testOf(view, prepared, dense)?.result.perplexity ?? null,
     },
-    evaluations: countEvaluations(view),
+    evaluations: { ...countEvaluations(view), ...evaluationTimes(view) },
+    method: view.chosen,
     rounds: roundErrors(view),
     targets: view.settings.targets.flatMap((_, targetIndex) => targetResult(view, prepared, targetIndex) ?? []),
   }
@@ -44,6 +45,7 @@ function targetResult(view: SearchView, prepared: PrepareResult, targetIndex: nu
       validationPerplexity: validationOf(view, uniform),
       testPerplexity: testOf(view, prepared, uniform)?.result.perplexity ?? null,
     },
+    compensations: compensationsOf(view, prepared, payload.keptUnits),
     predicted: payload.predicted && {
       perplexity: Math.exp(payload.predicted.logPerplexity),
       low: Math.exp(payload.predicted.low),

@@ -1,4 +1,4 @@
-import { appendFile, cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -36,7 +36,8 @@ describe('applyMigrations', () => {
     const applied = await Promise.all(
       Array.from({ length: 8 }, () => applyMigrations(url, { createDatabase: true, directory })),
     )
-    expect(applied.flat()).toHaveLength(1)
+    const migrations = (await readdir(directory, { withFileTypes: true })).filter((entry) => entry.isDirectory())
+    expect(applied.flat().sort()).toEqual(migrations.map(({ name }) => name).sort())
     expect(await applyMigrations(url, { directory })).toEqual([])
     expect(await query('SELECT count(*)::int AS searches FROM "Search"')).toEqual([{ searches: 0 }])
   })

@@ -97,7 +97,7 @@ describe('a search', () => {
           expect(found?.validationPerplexity).toBeLessThanOrEqual((found?.uniform.validationPerplexity ?? 0) * 1.05)
         }
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     )
   })
 

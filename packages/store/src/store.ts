@@ -214,7 +214,7 @@ export interface PredictorStore {
 }
 
 export interface GeneratorStore {
-  /** That of the last round which trained one; undefined: none has. Throws RESOURCE_NOT_FOUND when the team has no such search. */
+  /** That of the last round which trained one; undefined: none has, or the team has no such search. */
   findLatest(teamId: string, searchId: string): Promise<GeneratorRow | undefined>
 }
 

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
+import { setImmediate as turn } from 'node:timers/promises'
 import { type GeneratedPoliciesResource, generatedPoliciesSchema, type NewStep } from '@espalier/contracts'
 import { countEvaluationFlops } from '@espalier/cost-model'
+import { openModel } from '@espalier/model-graph'
 import { proposePolicies, type SearchEffort } from '@espalier/policy-agent'
 import { predictorTrainers } from '@espalier/predictor-cnn'
 import {
@@ -34,20 +35,14 @@ let search: SearchRow
 let trained: Awaited<ReturnType<typeof trainGenerator>>
 
 beforeAll(async () => {
+  // Before the API is there: it turns requests away while its process is busy.
+  trained = await trainGenerator()
   test = await createTestApi()
-  await untilFree()
   const { id } = (await test.request('POST', '/v1/models', { payload: { path: demoModel } })).json()
   model = await test.store.models.get(test.teamId, id)
   search = await createSearch('network')
-  trained = await trainGenerator()
-  await untilFree()
 }, 180_000)
 afterAll(() => test.close())
-
-/** The API turns requests away while its process is busy with something else, like the training of these tests. */
-async function untilFree(): Promise<void> {
-  while ((await test.request('GET', '/v1/searches')).statusCode === 503) await sleep(100)
-}
 
 async function createSearch(agent: string): Promise<SearchRow> {
   const payload = { model: model.id, targets, agent, windowLength: 64 }
@@ -66,7 +61,8 @@ async function policiesOf(payload: object): Promise<GeneratedPoliciesResource> {
 
 /** What the agent trains, with a real predictor of 60 policies whose perplexities are made up. */
 async function trainGenerator() {
-  const prunable = createPrunableModel(model.shape)
+  const { shape } = await openModel(demoModel)
+  const prunable = createPrunableModel(shape)
   const random = createRandomGenerator(4)
   const damages = prunable.modules.map(() => 0.3 * random.uniform())
   const logPerplexity = (kept: readonly number[]) =>
@@ -82,7 +78,7 @@ async function trainGenerator() {
     ...{ agent: 'network', model: prunable, predictor, targets, count: 0, incumbents, seed: 1, round: 1, effort },
   })
   const protocol = { modelHash: null, metric: 'wanda', compensation: 'mean', windowLength: 64 }
-  return { format: 'espalier-generator/1', shape: model.shape, ...protocol, predictor: predictor.toJSON(), front }
+  return { format: 'espalier-generator/1', shape, ...protocol, predictor: predictor.toJSON(), front }
 }
 
 /** Does the propose step of a round as the agent worker does. */

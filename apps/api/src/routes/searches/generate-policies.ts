@@ -42,6 +42,7 @@ export function addGeneratePolicies(api: Api, { store, artifacts }: ApiServices)
     },
   )
 
+  /** One query where there is a generator: the search itself is only looked at to say why there is none. */
   async function latestGenerator(teamId: string, id: string): Promise<GeneratorRow> {
     const generator = await store.generators.findLatest(teamId, id)
     if (generator) return generator

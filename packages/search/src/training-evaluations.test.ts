@@ -53,6 +53,13 @@ describe('what a predictor learns from', () => {
     expect(told / rootMeanSquare).toBeLessThan(1.15)
   })
 
+  it('leaves out what was measured under another method', () => {
+    const other = evaluateStep(1, denseNll, { purpose: 'trial', method: { ...method, metric: 'fluctuation' } })
+    const same = evaluateStep(2, denseNll, { purpose: 'trial', method })
+    const learnt = trainingEvaluations([dense, other, same], settings, method)
+    expect(learnt.map(({ kept }) => kept)).toEqual([[0], [2]])
+  })
+
   it('leaves out final and test measurements, and cheap ones without a dense model to compare with', () => {
     const cheap = evaluateStep(1, nllWithRises([0.05, 0.05, 0.05, 0.05]))
     const final = evaluateStep(2, [...denseNll, ...denseNll], { purpose: 'final' })

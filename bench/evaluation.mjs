@@ -1,28 +1,34 @@
 /**
  * How fast policies are measured, against the machine's own fp32 matrix product in the same run.
  *
- *   npm run bench -- evaluation --model DIR [--window 512] [--threads N] [--rounds 7] [--prefix-windows 1] [--json]
+ *   npm run bench -- evaluation --model DIR [--weights stored|fp32] [--window 512] [--threads N] [--rounds 7]
+ *     [--prefix-windows 1] [--json]
  *
  * Peak: ONNX Runtime's MatMul with constant weights, same threads, on the shapes of the model's own products and on
  * a square of 2048; the fastest shape counts. Products, the dense model and a policy that keeps 50 % of all units are
  * timed in turns, and of each the fastest round counts: what else the machine does only adds time.
  * FLOPs counted: those that a policy needs (products of the kept units, attention over earlier positions only,
  * logits of the predicted positions); not norms, softmax, rotation nor conversion of stored weights.
+ * Memory: peak of a process that does nothing but open the model and measure both policies, for weights as stored and
+ * as fp32. Tokenising: the model's tokenizer on 10 MB of the bundled text over and over. Start: from starting `espalier
+ * ppl` to its end, 4 windows of that text.
  *
  * Last, policies that share their first modules: see evaluation/prefix-reuse.mjs. --prefix-windows 0 leaves it out.
  */
-import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { countEvaluationFlops } from '@espalier/cost-model'
 import { countCpus, createEvaluator } from '@espalier/evaluator'
 import { openModel } from '@espalier/model-graph'
 import { OnnxGraph } from '@espalier/tensor-files'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
+import { measureMemory } from './evaluation/measure-memory.mjs'
+import { measureStart, measureTokenising } from './evaluation/measure-start.mjs'
 import { measurePrefixReuse } from './evaluation/prefix-reuse.mjs'
 
 const { values: options } = parseArgs({
   options: {
     model: { type: 'string' },
+    weights: { type: 'string', default: 'stored' },
     window: { type: 'string', default: '512' },
     threads: { type: 'string' },
     rounds: { type: 'string', default: '7' },
@@ -42,7 +48,7 @@ const windows = Math.max(1, Math.round(2048 / windowLength))
 const tokens = windows * windowLength
 
 const { shape } = await openModel(options.model)
-const evaluator = await createEvaluator({ modelDirectory: options.model, threads })
+const evaluator = await createEvaluator({ modelDirectory: options.model, threads, weights: options.weights })
 const contenders = [...(await createProducts()), ...createPolicies()]
 for (const { run } of contenders) await run()
 for (let round = 0; round < rounds; round++) {
@@ -53,14 +59,24 @@ for (let round = 0; round < rounds; round++) {
   }
 }
 for (const { close } of contenders) await close?.()
-const peakResidentBytes = readPeakResidentBytes()
 const prefixWindows = Number(options['prefix-windows'])
 const reuse =
   prefixWindows === 0
     ? {}
     : await measurePrefixReuse({ evaluator, directory: options.model, shape, windowLength, windows: prefixWindows })
 await evaluator.close()
-report()
+const memory = {}
+for (const weights of ['stored', 'fp32']) {
+  memory[weights] = await measureMemory({
+    model: options.model,
+    weights,
+    threads,
+    windows,
+    windowLength,
+    half: halfOfUnits(),
+  })
+}
+report(memory, await measureTokenising(options.model), await measureStart(options.model, windowLength))
 
 /** Matrix products [M, K] x [K, N], as many of each as take about as long as one evaluation's tenth. */
 async function createProducts() {
@@ -141,7 +157,7 @@ function randomIds(length) {
   return Int32Array.from({ length }, () => Math.floor(Math.random() * shape.vocabularySize))
 }
 
-function report() {
+function report(memory, tokenising, startSeconds) {
   const rates = contenders.map(({ kind, name, flops, seconds }) => {
     const fastest = Math.min(...seconds)
     return { kind, name, flopsPerSecond: flops / fastest, tokensPerSecond: tokens / fastest }
@@ -155,8 +171,13 @@ function report() {
     denseTokensPerSecond: dense.tokensPerSecond,
     halfTokensPerSecond: half.tokensPerSecond,
     peakFlopsPerSecond: peak,
-    peakResidentBytes,
+    weights: options.weights,
+    peakResidentBytes: memory[options.weights],
+    peakResidentBytesByWeights: memory,
     weightBytes: shape.weightBytes,
+    tokenisedBytesPerSecond: tokenising.bytesPerSecond,
+    tokensTokenisedPerSecond: tokenising.tokensPerSecond,
+    startSeconds,
     windowLength,
     threads,
     ...reuse,
@@ -168,19 +189,18 @@ function report() {
   }
   console.log(`dense ${dense.tokensPerSecond.toFixed(0)}, half ${half.tokensPerSecond.toFixed(0)} tokens a second`)
   const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`
-  console.log(`peak memory ${megabytes(summary.peakResidentBytes)}, weights ${megabytes(shape.weightBytes)}`)
+  for (const [weights, bytes] of Object.entries(memory)) {
+    console.log(
+      `weights ${weights}: peak memory ${megabytes(bytes)}, ${megabytes(bytes - shape.weightBytes)} beyond the file's`,
+    )
+  }
+  console.log(`weights in the file ${megabytes(shape.weightBytes)}`)
+  console.log(
+    `tokenising ${(tokenising.bytesPerSecond / 1e6).toFixed(1)} MB/s, ${tokenising.tokensPerSecond.toFixed(0)} tokens a second`,
+  )
+  console.log(`espalier ppl, start to end, 4 windows: ${startSeconds.toFixed(1)} s`)
   if (prefixWindows === 0) return
   const times = (speedup) => `${speedup.toFixed(2)} times as fast together as one by one`
   console.log(`${reuse.probes} probes of one module: ${times(reuse.probePassSpeedup)}`)
   console.log(`${reuse.agentPolicies} policies of a round: ${times(reuse.agentBatchSpeedup)}`)
-}
-
-/** VmHWM of the whole process; where there is no /proc, what Node says. */
-function readPeakResidentBytes() {
-  try {
-    const kilobytes = readFileSync('/proc/self/status', 'utf8').match(/VmHWM:\s+(\d+) kB/)?.[1]
-    return Number(kilobytes) * 1024
-  } catch {
-    return process.resourceUsage().maxRSS * 1024
-  }
 }

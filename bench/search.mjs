@@ -3,14 +3,16 @@
  * evaluations. The state machine, agent, predictor and evaluator are the ones that the service runs.
  *
  *   npm run bench -- search --model models/demo --seeds 1,2,3,4,5 --budget 99 [--targets 0.2,0.35,0.5]
- *     [--agent network|random|uniform] [--fidelity auto|full] [--texts DIR] [--compensation none|mean|least-squares] [--peers FILE] [--cache FILE] [--json]
+ *     [--agent network|random|uniform] [--fidelity auto|full] [--texts DIR] [--metric NAME] [--compensation NAME] [--peers FILE] [--cache FILE] [--json]
  *
  * --peers: a file like bench/reference/peers-demo.json; its medians are printed beside ours.
+ * --metric, --compensation: as of `espalier search`; its defaults when left out.
  * --cache: a file that keeps what was measured, window by window, between runs.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { searchDefaults } from '@espalier/contracts'
 import { createEvaluator } from '@espalier/evaluator'
 import { loadTokenizer, openModel } from '@espalier/model-graph'
 import { proposePolicies } from '@espalier/policy-agent'
@@ -31,8 +33,8 @@ const { values: options } = parseArgs({
     'calibration-windows': { type: 'string', default: '16' },
     'validation-windows': { type: 'string', default: '16' },
     'final-windows': { type: 'string' },
-    metric: { type: 'string', default: 'wanda' },
-    compensation: { type: 'string', default: 'mean' },
+    metric: { type: 'string', default: searchDefaults.metric },
+    compensation: { type: 'string', default: searchDefaults.compensation },
     peers: { type: 'string' },
     cache: { type: 'string' },
     json: { type: 'boolean', default: false },
@@ -98,11 +100,11 @@ async function openBench() {
     ids: ids.calibration,
     windowLength,
     windows,
-    gram: settings.compensation === 'least-squares',
+    gram: planNextSteps({ settings, shape: model.shape, steps: [] }).steps[0].payload.gram,
   })
   const prunable = createPrunableModel(model.shape)
-  const rankings = rankModules(settings.metric, calibration.modules, prunable)
-  return { model, prunable, ids, evaluator, calibration, rankings, cache: openCache() }
+  const rankingsBy = (metric) => rankModules(metric, calibration.modules, prunable)
+  return { model, prunable, ids, evaluator, calibration, rankingsBy, cache: openCache() }
 }
 
 function openCache() {
@@ -116,6 +118,7 @@ async function searchOnce(bench, settings) {
   const steps = []
   const time = { evaluate: 0, train: 0, propose: 0, score: 0 }
   let predictor
+  let rankings
   for (;;) {
     const plan = planNextSteps({ settings, shape: bench.model.shape, steps })
     if (plan.state === 'SUCCEEDED') return { seed: settings.seed, result: plan.result, time }
@@ -128,7 +131,8 @@ async function searchOnce(bench, settings) {
     }
     for (const step of plan.steps) {
       const started = performance.now()
-      const result = await perform(bench, settings, steps, step, predictor)
+      if (step.kind === 'train') rankings = bench.rankingsBy(step.payload.method.metric)
+      const result = await perform({ ...bench, rankings }, settings, steps, step, predictor)
       if (step.kind === 'train') predictor = result.predictor
       if (step.kind in time) time[step.kind] += (performance.now() - started) / 1000
       steps.push({ ...step, state: 'DONE', result, error: null })
@@ -143,7 +147,7 @@ async function perform(bench, settings, steps, step, predictor) {
     case 'prepare':
       return prepared(bench, settings)
     case 'train': {
-      const evaluations = trainingEvaluations(steps, settings.validationWindows)
+      const evaluations = trainingEvaluations(steps, settings, step.payload.method)
       const trained = trainPredictor({ model, rankings, evaluations, seed })
       return { ...trained.summary, predictor: trained, seconds: 0 }
     }
@@ -172,25 +176,28 @@ function prepared(bench, settings) {
   return { splits: Object.fromEntries(splits.map((name) => [name, split(name)])) }
 }
 
-/** Measures the policies of these steps that are not in the cache, those on the same windows together. */
+/** Measures the policies of these steps that are not in the cache, those under one method on the same windows together. */
 async function evaluate(bench, settings, steps) {
   const { known } = bench.cache
-  const { windowLength, calibrationWindows, metric, compensation } = settings
+  const { windowLength } = settings
+  const methodOfStep = ({ method }) => `${method.metric}/${method.compensation}`
   // A cached measurement serves every smaller number of windows too: windows are measured from the start of the split.
-  const keyOf = ({ keptUnits, split }) =>
-    [options.model, metric, compensation, windowLength, calibrationWindows, split, keptUnits].join('/')
+  const keyOf = (payload) =>
+    [
+      ...[options.model, methodOfStep(payload), windowLength, settings.calibrationWindows],
+      ...[payload.split, payload.keptUnits],
+    ].join('/')
   const unknown = steps
     .map(({ payload }) => payload)
     .filter((payload) => (known.get(keyOf(payload))?.length ?? 0) < payload.windows)
-  const windowsOf = ({ split, windows }) => `${split}/${windows}`
-  for (const windowsOfGroup of new Set(unknown.map(windowsOf))) {
-    const group = unknown.filter((payload) => windowsOf(payload) === windowsOfGroup)
-    const [{ split, windows }] = group
+  const groupOf = (payload) => [methodOfStep(payload), payload.split, payload.windows].join('/')
+  for (const name of new Set(unknown.map(groupOf))) {
+    const group = unknown.filter((payload) => groupOf(payload) === name)
+    const [{ split, windows, method }] = group
     const measured = await bench.evaluator.measureMany({
-      policies: group.map(({ keptUnits }) => selectKeptIndices(bench.rankings, keptUnits)),
+      policies: group.map(({ keptUnits }) => selectKeptIndices(bench.rankingsBy(method.metric), keptUnits)),
       calibration: bench.calibration,
-      compensation,
-      metric,
+      ...method,
       ids: bench.ids[split],
       windowLength,
       windows,
@@ -257,11 +264,20 @@ function printRun({ seed, result, time }) {
     ({ sparsityTarget, validationPerplexity, testPerplexity }) =>
       `${sparsityTarget}: ${validationPerplexity.toFixed(3)} / ${testPerplexity.toFixed(3)}`,
   )
+  const { metric, compensation, reasons } = result.method
+  const compared = result.targets.map(({ sparsityTarget, compensations }) => {
+    const each = compensations.map((entry) => `${entry.compensation} ${entry.testPerplexity.toFixed(3)}`)
+    return `${sparsityTarget}: ${each.join(', ')}`
+  })
   const seconds = Object.entries(time).map(([kind, value]) => `${kind} ${value.toFixed(1)} s`)
   const errors = result.rounds.map(
     ({ meanAbsoluteError: e, intervalCoverage: c }) => `${e.toFixed(3)}(${c.toFixed(2)})`,
   )
   console.log(`seed ${seed}: validation / test at ${found.join(', ')}; ${seconds.join(', ')}`)
+  console.log(`  ${metric}, ${compensation} ${reasons.map((reason) => `(${reason})`).join(' ')}`)
+  console.log(`  on the first test windows: ${compared.join('; ')}`)
+  const { seconds: all, fitSeconds } = result.evaluations
+  console.log(`  fitting weights: ${((100 * fitSeconds) / all).toFixed(1)} % of the time of evaluations`)
   console.log(`  predictor's error (coverage) by round: ${errors.join(' ')}`)
 }
 

@@ -2,7 +2,7 @@
  * Writes the tables of README.md from real runs; each file is optional:
  *
  *   npx espalier search demo --json > search.json
- *   npm run -s bench -- search --seeds 1,2,3,4,5,6 --peers bench/reference/peers-demo.json --json > peers.json
+ *   npm run -s bench -- search --metric wanda --compensation mean --seeds 1,2,3,4,5,6 --peers bench/reference/peers-demo.json --json > peers.json
  *   npm run -s bench -- evaluation --model DIR --json > evaluation.json
  *   node scripts/write-readme-results.mjs --search search.json --peers peers.json --evaluation evaluation.json
  */
@@ -28,7 +28,7 @@ function replaceBlock(text, name, content) {
   return text.replace(block, (_, begin, end) => `${begin}${content}\n${end}`)
 }
 
-function describeSearch({ dense, evaluations, targets }) {
+function describeSearch({ dense, evaluations, targets, method }) {
   const rise = (perplexity) => perplexity / dense.testPerplexity - 1
   const rows = targets.map(({ sparsityTarget, sparsity, uniform, testPerplexity }) => [
     `${(100 * sparsityTarget).toFixed(0)} %`,
@@ -39,7 +39,7 @@ function describeSearch({ dense, evaluations, targets }) {
     `${(100 * (1 - rise(testPerplexity) / rise(uniform.testPerplexity))).toFixed(0)} %`,
   ])
   const header = ['target', 'sparsity', 'dense', 'uniform', 'policy found', 'less damage than uniform']
-  return `${table(header, rows)}\n\nPerplexity on the test split, ${evaluations.total} real evaluations over all targets, seed 1.`
+  return `${table(header, rows)}\n\nPerplexity on the test split, ${evaluations.total} real evaluations over all targets, seed 1; metric ${method.metric}, compensation ${method.compensation}.`
 }
 
 function describePeers({ runs, summary }) {

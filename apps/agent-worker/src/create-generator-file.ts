@@ -1,15 +1,17 @@
-import type { GeneratorFile } from '@espalier/contracts'
+import { type GeneratorFile, methodOf } from '@espalier/contracts'
 import type { Proposal } from '@espalier/policy-agent'
 import type { Lease } from '@espalier/store'
 
 /** The generator of a round with the predictor it was trained against; null for the agents without a network. */
 export function createGeneratorFile(
-  { round, model, settings }: Lease<'propose'>,
+  lease: Lease<'propose'>,
   predictor: unknown,
   { front }: Proposal,
 ): GeneratorFile | null {
   if (front === null) return null
-  const { metric, compensation, windowLength } = settings
+  const { round, model } = lease
+  const { metric, compensation } = methodOf(lease)
+  const { windowLength } = lease.settings
   return {
     format: 'espalier-generator/1',
     ...{ round, shape: model.shape, modelHash: model.hash, metric, compensation, windowLength, predictor },

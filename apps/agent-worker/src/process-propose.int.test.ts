@@ -48,8 +48,12 @@ describe('processPropose', () => {
   it('proposes by the network while the main thread stays free', async () => {
     let beats = 0
     const heart = setInterval(() => beats++, 20)
-    const { result } = await processPropose({ store, proposer, artifacts }, leaseOf({ agent: 'network' }), running)
+    const lease = leaseOf({ agent: 'network', metric: 'auto', compensation: 'auto' })
+    const method = { metric: 'fluctuation', compensation: 'least-squares' } as const
+    const chosen = { ...lease, payload: { ...lease.payload, method } }
+    const { result } = await processPropose({ store, proposer, artifacts }, chosen, running)
     clearInterval(heart)
+    expect(stored).toEqual([expect.objectContaining({ format: 'espalier-generator/1', ...method })])
     expect(proposeResultSchema.parse(result)).toEqual(result)
     expect(result.backend).toBe(proposer.backend)
     // The work takes hundreds of milliseconds; at half the rate the main thread would have been busy.

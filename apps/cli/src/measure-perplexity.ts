@@ -1,6 +1,6 @@
 import type { Compensation, ImportanceMetric, PolicyFile } from '@espalier/contracts'
-import { createEvaluator } from '@espalier/evaluator'
-import { openModel } from '@espalier/model-graph'
+import { bitsPerByte, countWindowBytes, createEvaluator } from '@espalier/evaluator'
+import { openModel, type WeightPrecision } from '@espalier/model-graph'
 import { createPrunableModel } from '@espalier/pruning'
 import { chooseWindows, readTokens, type SourceTokens, type TokenSource } from './input/read-tokens.js'
 import { calibratePolicy, checkPolicy, resolvePolicy } from './prepare-policy.js'
@@ -17,6 +17,9 @@ export interface PerplexityRequest {
   /** null: the default of searches, or as many as the text has if fewer. */
   readonly calibrationWindows: number | null
   readonly threads: number | null
+  readonly weights: WeightPrecision
+  /** Whether next-token distributions are compared with the dense model's. */
+  readonly compareWithDense: boolean
   readonly signal: AbortSignal
   readonly onProgress: (stage: 'calibrating' | 'measuring', windowsDone: number, windows: number) => void
 }
@@ -32,6 +35,12 @@ export interface PerplexityReport {
   readonly windowLength: number
   /** Predicted tokens: windows * (windowLength - 1). */
   readonly tokens: number
+  /** Sum of nll / ln 2 / UTF-8 bytes of the text that the predicted tokens cover; null: measured on token ids. */
+  readonly bitsPerByte: number | null
+  /** KL(dense || policy) of next-token distributions, mean nats a predicted token; null: not asked for. */
+  readonly klDivergence: number | null
+  /** Share of predicted tokens whose most probable token is the dense model's; null: not asked for. */
+  readonly top1Agreement: number | null
   readonly sparsity: number
   /** null: dense. */
   readonly metric: ImportanceMetric | null
@@ -51,23 +60,31 @@ export async function measurePerplexity(request: PerplexityRequest): Promise<Per
   const { windowLength, policy } = request
   const model = await openModel(request.modelDirectory)
   if (policy !== null) await checkPolicy(policy, model, request.calibration !== null)
-  const { ids, text } = await readTokens(request.tokens, model.directory)
-  const windows = chooseWindows(ids.length, windowLength, request.windows, 'the text')
-  const evaluator = await createEvaluator({
+  // The model is loaded while the text is tokenised: one mostly reads files, the other computes.
+  const opening = createEvaluator({
     modelDirectory: model.directory,
+    weights: request.weights,
     ...(request.threads === null ? {} : { threads: request.threads }),
   })
+  const wantedTokens = request.windows === null ? null : request.windows * windowLength
+  const [opened, read] = await Promise.allSettled([opening, readTokens(request.tokens, model.directory, wantedTokens)])
+  if (opened.status === 'rejected') throw opened.reason
+  const evaluator = opened.value
   try {
+    if (read.status === 'rejected') throw read.reason
+    const { ids, byteEnds, text } = read.value
+    const windows = chooseWindows(ids.length, windowLength, request.windows, 'the text')
     const onProgress = (done: number, all: number) => request.onProgress('calibrating', done, all)
     const calibration =
       policy === null ? null : await calibratePolicy({ ...request, onProgress }, policy, model, evaluator)
     const resolved = policy === null ? null : resolvePolicy(policy, createPrunableModel(model.shape), calibration)
-    const measured = await evaluator.measure({
+    const { againstDense, ...measured } = await evaluator.measure({
       keptIndices: resolved?.keptIndices ?? null,
       calibration,
       compensation: policy?.compensation,
       metric: policy?.metric,
       ...{ ids, windowLength, windows },
+      compareWithDense: request.compareWithDense,
       signal: request.signal,
       onProgress: (done) => request.onProgress('measuring', done, windows),
     })
@@ -75,6 +92,9 @@ export async function measurePerplexity(request: PerplexityRequest): Promise<Per
       model: model.directory,
       ...measured,
       ...{ windows, windowLength },
+      bitsPerByte: byteEnds && bitsPerByte(measured.nll, countWindowBytes(byteEnds, { windows, windowLength })),
+      klDivergence: againstDense?.klDivergence ?? null,
+      top1Agreement: againstDense?.top1Agreement ?? null,
       sparsity: resolved?.sparsity ?? 0,
       metric: policy?.metric ?? null,
       compensation: policy?.compensation ?? 'none',

@@ -1,8 +1,9 @@
 import { totalmem } from 'node:os'
 import { searchDefaults } from '@espalier/contracts'
 import { createCpuDevice, type Device, gpus, planSearchCost } from '@espalier/cost-model'
-import { countCpus, measureProductPeak } from '@espalier/evaluator'
+import { countCpus, measureProductPeak, planFitMemory } from '@espalier/evaluator'
 import { readModelShape } from '@espalier/model-graph'
+import { chooseCompensation } from '@espalier/search'
 
 export interface PlanRequest {
   readonly device: string
@@ -31,9 +32,20 @@ export async function planModel(directory: string, options: PlanRequest) {
     ...{ calibrationWindows: options.calibrationWindows, validationWindows: options.validationWindows },
     finalWindows: options.finalWindows ?? assumedFinalShare * options.validationWindows,
     ...{ agent: searchDefaults.agent, finalists: searchDefaults.finalists, fidelity: searchDefaults.fidelity },
+    metric: searchDefaults.metric,
   }
   const device = await findDevice(options.device)
-  return { directory, ...model, device, search, ...planSearchCost(model, device, search) }
+  const { chosen: autoCompensation } = chooseCompensation({ compensation: 'auto', ...search }, model.shape)
+  const leastSquares = planFitMemory(model.shape)
+  return {
+    directory,
+    ...model,
+    device,
+    search,
+    autoCompensation,
+    leastSquares,
+    ...planSearchCost(model, device, search),
+  }
 }
 
 async function findDevice(name: string): Promise<Device> {

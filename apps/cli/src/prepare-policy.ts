@@ -57,7 +57,8 @@ export async function calibratePolicy(
   const isNeeded = needsRanking(policy, createPrunableModel(model.shape)) || policy.compensation !== 'none'
   if (request.calibration === null || !isNeeded) return null
   const { windowLength } = request
-  const { ids } = await readTokens(request.calibration, model.directory)
+  const most = request.calibrationWindows ?? searchDefaults.calibrationWindows
+  const { ids } = await readTokens(request.calibration, model.directory, most * windowLength)
   const available = Math.max(1, Math.floor(ids.length / windowLength))
   const wanted = request.calibrationWindows ?? Math.min(searchDefaults.calibrationWindows, available)
   const windows = chooseWindows(ids.length, windowLength, wanted, 'the calibration text')

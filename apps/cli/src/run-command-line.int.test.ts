@@ -97,6 +97,20 @@ describe('espalier ppl', () => {
     })
   })
 
+  it('gives the bits per byte that transformers and the offsets of its tokenizer give', async () => {
+    const references = z
+      .array(z.object({ split: z.string(), windowLength: z.number(), windows: z.number(), bitsPerByte: z.number() }))
+      .parse(JSON.parse(await readFile(`${fixtures}reference/demo-bytes.json`, 'utf8')))
+    expect(references.length).toBeGreaterThan(0)
+    for (const { split, windowLength, windows, bitsPerByte } of references) {
+      const args = ['--window', String(windowLength), '--windows', String(windows), '--json']
+      const { code, printed } = await run('ppl', 'demo', '--text', join(demo, 'texts', `${split}.txt`), ...args)
+      expect(code).toBe(0)
+      const report = z.object({ bitsPerByte: z.number(), klDivergence: z.null() }).parse(JSON.parse(printed))
+      expect(Math.abs(report.bitsPerByte / bitsPerByte - 1)).toBeLessThan(1e-5)
+    }
+  })
+
   it('measures the bundled model on a text, ranked by importance, for people', async () => {
     const policy = await write('demo-policy.json', {
       format: 'espalier-policy/1',
@@ -106,11 +120,13 @@ describe('espalier ppl', () => {
     })
     const texts = (name: string) => join(demo, 'texts', `${name}.txt`)
     const args = ['--text', texts('validation'), '--window', '256', '--windows', '16', '--policy', policy]
+    args.push('--metrics', 'kl,top1')
     const { code, printed } = await run('ppl', 'demo', ...args, '--calibration-text', texts('calibration'))
     expect(code).toBe(0)
     // Other search methods measured 22.7409 for the same uniform policy, windows and metric.
     expect(printed).toMatch(/^perplexity {2}22\.74 {2}\(22\.740/)
     expect(printed).toContain('19.99 % pruned by wanda, compensation mean')
+    expect(printed).toMatch(/^KL {10}0\.\d+ nats a token\ntop-1 {7}[89]\d\.\d+ % as the dense model$/m)
   })
 
   it('measures a policy under least squares, from the calibration text alone', async () => {

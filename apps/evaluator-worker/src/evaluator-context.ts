@@ -10,7 +10,8 @@ export interface EvaluatorContext {
   readonly artifacts: ArtifactStore
   readonly models: WarmModels
   readonly searchData: SearchDataReader
-  readonly threads: number | null
+  /** Threads that a numeric session may use now. */
+  readonly countThreads: () => number
   readonly provider: ExecutionProvider
 }
 

@@ -1,9 +1,12 @@
+import { tmpdir, userInfo } from 'node:os'
+import { join } from 'node:path'
 import { countCpus, findDevice } from '@espalier/evaluator'
 import { createQueue } from '@espalier/queue'
 import { createArtifactStore, createLogger, loadConfiguration, runUntilStopped } from '@espalier/runtime'
 import { runStepWorker } from '@espalier/step-worker'
 import { createStore, requireDatabaseUrl } from '@espalier/store'
 import type { EvaluatorContext } from './evaluator-context.js'
+import { joinHost, threadsOf } from './host-share.js'
 import { processEvaluate } from './process-evaluate.js'
 import { processExport } from './process-export.js'
 import { processPrepare } from './process-prepare.js'
@@ -21,17 +24,20 @@ await runUntilStopped({
     const store = createStore({ databaseUrl })
     const queue = await createQueue({ databaseUrl, redisUrl: config.redisUrl })
     const artifacts = createArtifactStore(config.artifacts)
-    const { threads, deviceId } = config
+    const { threads, deviceId, weights } = config
     const device = await findDevice(config)
     const memoryBytes = smallerOf(device.memoryBytes, config.memoryBytes)
     logger.info({ ...device, memoryBytes }, 'evaluating on this device')
     const { provider, precisions } = device
-    const models = createWarmModels({ threads, provider, deviceId, memoryBytes, precision: config.precision })
+    const share = await joinHost(join(tmpdir(), `espalier-evaluators-${userInfo().username}`))
+    const countThreads = () => threads ?? threadsOf(countCpus(), share.count())
+    const { precision } = config
+    const models = createWarmModels({ countThreads, provider, deviceId, memoryBytes, precision, weights })
     const context: EvaluatorContext = {
       store,
       artifacts,
       models,
-      threads,
+      countThreads,
       provider,
       searchData: createSearchDataReader(store, artifacts),
     }
@@ -44,7 +50,7 @@ await runUntilStopped({
       // one evaluation uses all threads
       concurrency: 1,
       capacity: { provider, memoryBytes, precisions },
-      details: { ...device, memoryBytes, threads: threads ?? countCpus() },
+      details: { ...device, memoryBytes, threads: countThreads() },
       processors: {
         prepare: (lease, step) => processPrepare(context, lease, step),
         evaluate: (lease, step) => processEvaluate(context, lease, step),
@@ -55,6 +61,7 @@ await runUntilStopped({
       async stop() {
         await worker.stop()
         await models.close()
+        await share.leave()
         await queue.close()
         await store.close()
       },

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import type { EvaluateResult } from '@espalier/contracts'
+import { type EvaluateResult, methodOf } from '@espalier/contracts'
 import { countSharedModules } from '@espalier/evaluator'
 import { selectKeptIndices } from '@espalier/pruning'
 import type { EvaluationProtocol, Lease } from '@espalier/store'
@@ -11,19 +11,21 @@ const { version: onnxruntime } = createRequire(import.meta.url)('onnxruntime-nod
 /** Really measures a policy. */
 export async function processEvaluate(context: EvaluatorContext, lease: Lease<'evaluate'>, step: StepContext) {
   const { payload, settings } = lease
+  const method = methodOf(lease)
   const warm = await context.models.get(lease.model.path, await findPreparedModel(context.store, lease))
   const data = await context.searchData.read(lease, warm.prunable)
   const following = await context.store.steps.listFollowing(lease)
   const measured = await warm.evaluator.measure({
-    keptIndices: selectKeptIndices(data.rankings, payload.keptUnits),
+    keptIndices: selectKeptIndices(data.rankingsBy(method.metric), payload.keptUnits),
     calibration: data.calibration,
-    compensation: settings.compensation,
-    metric: settings.metric,
+    ...method,
     ids: await data.idsOf(payload.split),
     windowLength: settings.windowLength,
     windows: payload.windows,
-    // All policies of a search keep units by the same rankings: where counts agree, so do the units.
+    // Policies under one method keep units by the same rankings: where counts agree, so do the units.
     sharedModules: following.map((keptUnits) => countSharedModules(payload.keptUnits, keptUnits)),
+    // The dense pass is worth it for the few policies that are reported, not for each that is tried.
+    compareWithDense: payload.purpose === 'test',
     signal: step.signal,
   })
   const protocol: EvaluationProtocol = {
@@ -32,8 +34,7 @@ export async function processEvaluate(context: EvaluatorContext, lease: Lease<'e
     dataHash: data.prepared.splits[payload.split].textHash,
     modelHash: warm.hash,
     precision: warm.evaluator.precision,
-    metric: settings.metric,
-    compensation: settings.compensation,
+    ...method,
     runtime: { onnxruntime, node: process.versions.node },
   }
   const result: EvaluateResult = measured

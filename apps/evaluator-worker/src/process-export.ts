@@ -1,6 +1,6 @@
 import { rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { EspalierError, type ExportFormat, type ExportResult } from '@espalier/contracts'
+import { EspalierError, type ExportFormat, type ExportResult, methodOf } from '@espalier/contracts'
 import { createEvaluator, type Measurement, type MeasureRequest, measureLogitsModel } from '@espalier/evaluator'
 import { openModel } from '@espalier/model-graph'
 import { type PrunedModel, type PruningRequest, writeCompactOnnx, writeHuggingFace } from '@espalier/pruned-model'
@@ -28,7 +28,7 @@ const exporters: Record<ExportFormat, Exporter> = {
   onnx: {
     write: writeCompactOnnx,
     measure: (context, directory, windows) =>
-      measureLogitsModel({ path: join(directory, 'model.onnx'), threads: context.threads ?? undefined, ...windows }),
+      measureLogitsModel({ path: join(directory, 'model.onnx'), threads: context.countThreads(), ...windows }),
   },
   huggingface: { write: writeHuggingFace, measure: measureDense },
 }
@@ -86,13 +86,13 @@ async function replaceFolder(from: string, to: string): Promise<void> {
 function requestOf(lease: Lease<'export'>, warm: WarmModel, data: SearchData, directory: string): PruningRequest {
   const { payload, settings } = lease
   const { report } = payload
+  const method = methodOf(lease)
   const testWindows = Math.min(data.prepared.splits.test.windows, settings.finalWindows ?? Number.POSITIVE_INFINITY)
   return {
     model: warm.model,
     modelHash: warm.hash,
-    keptIndices: selectKeptIndices(data.rankings, payload.keptUnits),
-    metric: settings.metric,
-    compensation: settings.compensation,
+    keptIndices: selectKeptIndices(data.rankingsBy(method.metric), payload.keptUnits),
+    ...method,
     calibration: data.calibration.modules,
     directory,
     report: {
@@ -124,14 +124,15 @@ async function expectedLogPerplexity(
   written: PrunedModel,
   windows: Windows,
 ): Promise<number> {
-  const { payload, settings } = lease
+  const { payload } = lease
+  const { metric, compensation } = methodOf(lease)
   const isFloat32 = warm.evaluator.precision === 'fp32'
-  const asMeasured = written.compensationWritten || settings.compensation === 'none'
+  const asMeasured = written.compensationWritten || compensation === 'none'
   if (isFloat32 && asMeasured) return payload.logPerplexity
   const request = {
-    keptIndices: selectKeptIndices(data.rankings, payload.keptUnits),
+    keptIndices: selectKeptIndices(data.rankingsBy(metric), payload.keptUnits),
     calibration: asMeasured ? data.calibration : null,
-    ...{ compensation: settings.compensation, metric: settings.metric, ...windows },
+    ...{ compensation, metric, ...windows },
   }
   const measured = isFloat32 ? warm.evaluator.measure(request) : measureOnCpu(context, lease.model.path, request)
   return (await measured).logPerplexity
@@ -149,7 +150,7 @@ async function measureOnCpu(
   modelDirectory: string,
   request: MeasureRequest,
 ): Promise<Measurement> {
-  const evaluator = await createEvaluator({ modelDirectory, threads: context.threads ?? undefined })
+  const evaluator = await createEvaluator({ modelDirectory, threads: context.countThreads() })
   try {
     return await evaluator.measure(request)
   } finally {

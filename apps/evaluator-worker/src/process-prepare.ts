@@ -52,7 +52,7 @@ export async function processPrepare(context: EvaluatorContext, lease: Lease<'pr
  * @throws EspalierError CONSTRAINTS_CONTRADICTORY when no policy is as fast as was asked for
  */
 async function measureTimes(
-  { threads, provider }: EvaluatorContext,
+  { countThreads, provider }: EvaluatorContext,
   { settings, model }: Lease<'prepare'>,
   { signal }: StepContext,
 ): Promise<LatencyTable | undefined> {
@@ -60,7 +60,7 @@ async function measureTimes(
   const contextLength = contextLengthOf(model.shape, settings.constraints?.contextLength)
   const latencies = await measureLatencies(model.shape, {
     contextLength,
-    threads: threads ?? undefined,
+    threads: countThreads(),
     provider,
     signal,
   })
@@ -75,9 +75,9 @@ async function calibrate(
   modelHash: string,
   text: TokenisedText,
 ): Promise<CalibrationRow> {
-  const { windowLength, calibrationWindows: windows, compensation } = lease.settings
+  const { windowLength, calibrationWindows: windows } = lease.settings
   const identity = { modelHash, dataHash: text.textHash, windowLength, windows }
-  const gram = compensation === 'least-squares'
+  const gram = lease.payload.gram ?? lease.settings.compensation === 'least-squares'
   const key = createHash('sha256')
     .update(JSON.stringify(gram ? { ...identity, gram } : identity))
     .digest('hex')
@@ -93,12 +93,14 @@ async function calibrate(
     return { key, ...identity, artifact: await context.artifacts.putFile(file) }
   } finally {
     await rm(file, { force: true })
+    if (record.scratchFile !== undefined) await rm(record.scratchFile, { force: true })
   }
 }
 
 async function storeIds(context: EvaluatorContext, text: TokenisedText) {
   const artifact = await context.artifacts.putBytes(idsToBytes(text.ids))
-  return { artifact, textHash: text.textHash, tokens: text.ids.length, windows: text.windows }
+  const { ids, textHash, windows, windowBytes } = text
+  return { artifact, textHash, tokens: ids.length, windows, windowBytes: [...windowBytes] }
 }
 
 /** The session would refuse it too, but here it is refused before any work is done. */

@@ -1,4 +1,4 @@
-import { EspalierError, type PrepareResult, type Split } from '@espalier/contracts'
+import { EspalierError, type ImportanceMetric, type PrepareResult, type Split } from '@espalier/contracts'
 import { type CalibrationRecord, readCalibration } from '@espalier/evaluator'
 import { type PrunableModel, rankModules, type UnitRanking } from '@espalier/pruning'
 import type { ArtifactStore } from '@espalier/runtime'
@@ -9,8 +9,8 @@ import { idsFromBytes } from './tokenise-text.js'
 export interface SearchData {
   readonly prepared: PrepareResult
   readonly calibration: CalibrationRecord
-  /** By the metric of the search, one a module. */
-  readonly rankings: readonly UnitRanking[]
+  /** One a module. */
+  rankingsBy(metric: ImportanceMetric): readonly UnitRanking[]
   idsOf(split: Split): Promise<Int32Array>
 }
 
@@ -46,12 +46,16 @@ async function readData(
     throw new EspalierError('INTERNAL', `Search ${lease.searchId} has a ${lease.kind} step but was never prepared`)
   }
   const calibration = await readCalibration(artifacts.path(prepared.calibration))
-  const rankings = rankModules(lease.settings.metric, calibration.modules, model)
+  const rankings = new Map<ImportanceMetric, readonly UnitRanking[]>()
   const ids = new Map<Split, Promise<Int32Array>>()
   return {
     prepared,
     calibration,
-    rankings,
+    rankingsBy(metric) {
+      const known = rankings.get(metric) ?? rankModules(metric, calibration.modules, model)
+      rankings.set(metric, known)
+      return known
+    },
     idsOf(split) {
       const known = ids.get(split) ?? artifacts.getBytes(prepared.splits[split].artifact).then(idsFromBytes)
       ids.set(split, known)

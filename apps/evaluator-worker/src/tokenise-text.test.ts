@@ -19,6 +19,9 @@ describe('tokeniseText', () => {
     expect(text.windows).toBe(227)
     expect(text.windows).toBe(Math.floor(text.ids.length / 256))
     expect(text.textHash).toMatch(/^[0-9a-f]{64}$/)
+    expect(text.windowBytes).toHaveLength(227)
+    // bench/reference/bytes_reference.py counts 14,833 in the first 16 windows.
+    expect(text.windowBytes.slice(0, 16).reduce((sum, bytes) => sum + bytes)).toBe(14_833)
   })
 
   it('gives the same tokens and hash for the same rows as text, JSON lines and Parquet', async () => {

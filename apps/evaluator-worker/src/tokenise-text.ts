@@ -1,4 +1,5 @@
 import { EspalierError, type Split } from '@espalier/contracts'
+import { countWindowBytes } from '@espalier/evaluator'
 import type { TextTokenizer } from '@espalier/model-graph'
 import { readText } from '@espalier/text-data'
 
@@ -8,6 +9,8 @@ export interface TokenisedText {
   readonly textHash: string
   /** Whole windows; the rest is dropped. */
   readonly windows: number
+  /** UTF-8 bytes that the predicted tokens of each window cover. */
+  readonly windowBytes: readonly number[]
 }
 
 /**
@@ -23,7 +26,7 @@ export async function tokeniseText(
   windowLength: number,
 ): Promise<TokenisedText> {
   const { text, textHash } = await readText(source, { purpose: split })
-  const ids = await tokenizer.encode(text)
+  const { ids, byteEnds } = await tokenizer.encodeWithEnds(text, null)
   const windows = Math.floor(ids.length / windowLength)
   if (windows < 1) {
     throw new EspalierError(
@@ -32,7 +35,7 @@ export async function tokeniseText(
       { split, path: source, tokens: ids.length, windowLength },
     )
   }
-  return { ids, textHash, windows }
+  return { ids, textHash, windows, windowBytes: countWindowBytes(byteEnds, { windowLength, windows }) }
 }
 
 /** Token ids as they lie in the artefact store: little-endian int32. */

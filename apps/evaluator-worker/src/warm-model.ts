@@ -1,6 +1,6 @@
 import { EspalierError, type ExecutionProvider, type Precision } from '@espalier/contracts'
 import { createEvaluator, type Evaluator } from '@espalier/evaluator'
-import { type HuggingFaceModel, hashModel, openModel } from '@espalier/model-graph'
+import { type HuggingFaceModel, hashModel, openModel, type WeightPrecision } from '@espalier/model-graph'
 import { createPrunableModel, type PrunableModel } from '@espalier/pruning'
 
 /** A model whose session is loaded: the next evaluation of it starts at once. */
@@ -27,45 +27,68 @@ export interface PreparedModel {
 }
 
 export interface WarmModelOptions {
-  readonly threads: number | null
+  /** Threads that an evaluator may use now. */
+  readonly countThreads: () => number
   readonly provider: ExecutionProvider
   readonly deviceId: number
   /** null: not known. */
   readonly memoryBytes: number | null
   /** Of models that no search is prepared with yet. */
   readonly precision: Precision | 'auto'
+  readonly weights: WeightPrecision
+}
+
+/** How a session was made. */
+interface SessionChoice {
+  readonly directory: string
+  readonly precision: Precision | 'auto'
+  readonly threads: number
 }
 
 export function createWarmModels(options: WarmModelOptions): WarmModels {
-  let warm: { directory: string; precision: Precision | 'auto'; model: Promise<WarmModel> } | undefined
+  let warm: { readonly session: SessionChoice; readonly model: Promise<WarmModel> } | undefined
 
   const release = async () => {
     const leaving = await warm?.model.catch(() => undefined)
     warm = undefined
     await leaving?.evaluator.close()
   }
-  const load = async (directory: string, precision: Precision | 'auto'): Promise<WarmModel> => {
-    const model = await openModel(directory)
-    const hash = await hashModel(model)
-    const evaluator = await createEvaluator({
+  const loadSession = ({ directory, precision, threads }: SessionChoice) =>
+    createEvaluator({
       modelDirectory: directory,
       provider: options.provider,
       deviceId: options.deviceId,
+      weights: options.weights,
       precision,
+      threads,
       ...(options.memoryBytes === null ? {} : { memoryBytes: Math.floor(options.memoryBytes) }),
-      ...(options.threads === null ? {} : { threads: options.threads }),
     })
+  const load = async (session: SessionChoice): Promise<WarmModel> => {
+    const model = await openModel(session.directory)
+    const hash = await hashModel(model)
+    const evaluator = await loadSession(session)
     return { model, prunable: createPrunableModel(model.shape), hash, evaluator }
+  }
+  /** A session has the threads it was made with: when its share of the machine has changed, it is made anew. */
+  const reload = async (session: SessionChoice, leaving: Promise<WarmModel>): Promise<WarmModel> => {
+    const model = await leaving
+    await model.evaluator.close()
+    return { ...model, evaluator: await loadSession(session) }
   }
   return {
     async get(directory, prepared) {
       const precision = prepared?.precision ?? options.precision
+      const threads = options.countThreads()
       // What was loaded with the choice left open serves the precision that it chose.
       const loaded =
-        warm?.directory === directory ? (await warm.model.catch(() => null))?.evaluator.precision : undefined
-      if (warm?.directory !== directory || (warm.precision !== precision && loaded !== precision)) {
+        warm?.session.directory === directory ? (await warm.model.catch(() => null))?.evaluator.precision : undefined
+      if (warm?.session.directory !== directory || (warm.session.precision !== precision && loaded !== precision)) {
         await release()
-        warm = { directory, precision, model: load(directory, precision) }
+        const session = { directory, precision, threads }
+        warm = { session, model: load(session) }
+      } else if (warm.session.threads !== threads) {
+        const session = { ...warm.session, threads }
+        warm = { session, model: reload(session, warm.model) }
       }
       const entry = warm
       const model = await entry.model.catch((error: unknown) => {

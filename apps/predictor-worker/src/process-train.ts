@@ -1,4 +1,4 @@
-import { EspalierError, searchDefaults } from '@espalier/contracts'
+import { EspalierError, methodOf, searchDefaults } from '@espalier/contracts'
 import type { ArtifactStore } from '@espalier/runtime'
 import { trainingEvaluations } from '@espalier/search'
 import type { Lease, Store } from '@espalier/store'
@@ -12,10 +12,12 @@ export interface TrainContext {
 /** Trains the predictor of a round on everything the search has measured before it. */
 export async function processTrain(
   { store, artifacts }: TrainContext,
-  { searchId, settings, model }: Lease<'train'>,
+  lease: Lease<'train'>,
   { signal }: { readonly signal: AbortSignal },
 ) {
   const started = performance.now()
+  const { searchId, settings, model } = lease
+  const method = methodOf(lease)
   const prepared = await store.steps.findResult(searchId, 'prepare', 0, 0)
   if (!prepared) throw new EspalierError('INTERNAL', `Search ${searchId} trains but was never prepared`)
   const { steps } = await store.searches.loadRecord(searchId)
@@ -23,9 +25,9 @@ export async function processTrain(
     {
       kind: settings.predictor ?? searchDefaults.predictor,
       shape: model.shape,
-      metric: settings.metric,
+      metric: method.metric,
       calibration: artifacts.path(prepared.calibration),
-      evaluations: trainingEvaluations(steps, settings.validationWindows),
+      evaluations: trainingEvaluations(steps, settings, method),
       seed: settings.seed,
     },
     signal,

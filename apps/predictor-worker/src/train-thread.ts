@@ -9,7 +9,8 @@ import type { TrainMessage, TrainRequest } from './train-messages.js'
 async function train({ kind, shape, metric, calibration, evaluations, seed }: TrainRequest): Promise<TrainMessage> {
   try {
     const model = createPrunableModel(shape)
-    const { modules } = await readCalibration(calibration)
+    // Gram matrices stay in the file: importance needs none of them.
+    const { modules } = await readCalibration(calibration, 0)
     const rankings = rankModules(metric, modules, model)
     const predictor = await predictorTrainers[kind]({ model, rankings, evaluations, seed })
     return {

@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import { idSchema, pageQuerySchema, pageSchema, plainTextSchema, timestampSchema } from './http-page.js'
 import { recordedErrorSchema } from './http-problem.js'
-import { policyFileSchema } from './policy.js'
+import { compensations, policyFileSchema } from './policy.js'
 import { resourceLimitSchema } from './policy-constraints.js'
+import { chosenMethodSchema } from './pruning-method.js'
 import { searchStates } from './search-record.js'
 import { fidelities, predictorKinds, searchDefaults, searchSettingsSchema } from './search-settings.js'
 import { stepKinds } from './steps.js'
@@ -77,6 +78,8 @@ export const searchProgressSchema = z
     densePerplexity: z.number().nullable(),
     targets: z.array(targetProgressSchema),
     predictorError: roundErrorSchema.nullable(),
+    /** Importance metric and compensation; null: still being chosen. */
+    method: chosenMethodSchema.nullable(),
     elapsedSeconds: z.number().nullable(),
     /** Seconds that are left, from the share of work done so far; null when nothing can be said. */
     etaSeconds: z.number().nullable(),
@@ -93,11 +96,19 @@ export const searchTargetResultSchema = z.object({
   validationPerplexity: z.number(),
   finalPerplexity: z.number().nullable(),
   testPerplexity: z.number().nullable(),
+  /** On the test split, null in results of older versions: sum of nll / ln 2 / UTF-8 bytes that the predicted tokens cover. */
+  bitsPerByte: z.number().nullable().default(null),
+  /** On the test split: KL(dense || policy) of next-token distributions, mean nats a predicted token. */
+  klDivergence: z.number().nullable().default(null),
+  /** On the test split: share of predicted tokens whose most probable token is the dense model's. */
+  top1Agreement: z.number().nullable().default(null),
   uniform: z.object({
     keptUnits: z.array(z.int()),
     validationPerplexity: z.number().nullable(),
     testPerplexity: z.number().nullable(),
   }),
+  /** The policy under each compensation, on the first windows of the test split, as many as an evaluation has. */
+  compensations: z.array(z.object({ compensation: z.enum(compensations), testPerplexity: z.number() })),
   predicted: z.object({ perplexity: z.number(), low: z.number(), high: z.number() }).nullable(),
   /** The policy as a file, ready to be applied elsewhere. */
   policy: policyFileSchema,
@@ -111,7 +122,12 @@ export const searchResultSchema = z
       total: z.number(),
       /** How many were made on so many windows of the validation split; results of older searches have none. */
       byWindows: z.array(z.object({ windows: z.int(), evaluations: z.int() })).optional(),
+      /** Seconds of all evaluations on the validation split, and those of them spent on fitting weights. */
+      seconds: z.number().nullable(),
+      fitSeconds: z.number().nullable(),
     }),
+    /** Importance metric and compensation of all policies; null: still being chosen. */
+    method: chosenMethodSchema.nullable(),
     rounds: z.array(roundErrorSchema),
     targets: z.array(searchTargetResultSchema),
   })

@@ -1,6 +1,8 @@
 import type { RecordedError } from './errors.js'
 import type { ModelShape } from './model-shape.js'
+import type { Compensation } from './policy.js'
 import type { ResourceLimit } from './policy-constraints.js'
+import type { ChosenMethod } from './pruning-method.js'
 import type { SearchSettings } from './search-settings.js'
 import type { StepKind, StepPayload, StepResult } from './steps.js'
 
@@ -85,6 +87,14 @@ export interface SearchProgress {
   readonly densePerplexity: number | null
   readonly targets: readonly TargetProgress[]
   readonly predictorError: RoundError | null
+  /** null: still being chosen. Searches from before there was a choice have none. */
+  readonly method?: ChosenMethod | null
+}
+
+/** A policy found, on the first windows of the test split, under one compensation. */
+export interface CompensatedPerplexity {
+  readonly compensation: Compensation
+  readonly testPerplexity: number
 }
 
 export interface SearchTargetResult {
@@ -97,11 +107,22 @@ export interface SearchTargetResult {
   /** On the windows of the final measurement; null: there was none. */
   readonly finalPerplexity: number | null
   readonly testPerplexity: number | null
+  /** On the test split: sum of nll / ln 2 / UTF-8 bytes that the predicted tokens cover. */
+  readonly bitsPerByte: number | null
+  /** On the test split: KL(dense || policy) of next-token distributions, mean nats a predicted token. */
+  readonly klDivergence: number | null
+  /** On the test split: share of predicted tokens whose most probable token is the dense model's. */
+  readonly top1Agreement: number | null
   readonly uniform: {
     readonly keptUnits: readonly number[]
     readonly validationPerplexity: number | null
     readonly testPerplexity: number | null
   }
+  /**
+   * What the compensation brings: the policy under each one that the search could use, on as many windows of the test
+   * split as an evaluation of the search has. Searches from before this was measured have none.
+   */
+  readonly compensations?: readonly CompensatedPerplexity[]
   /** What the predictor said about the policy before it was measured; null: it was not asked. */
   readonly predicted: { readonly perplexity: number; readonly low: number; readonly high: number } | null
 }
@@ -113,7 +134,11 @@ export interface SearchResult {
     readonly total: number
     /** How many were made on so many windows of the validation split, fewest first; older results have none. */
     readonly byWindows?: readonly { readonly windows: number; readonly evaluations: number }[]
+    /** Of all evaluations under the method, seconds in all and those spent on fitting weights. */
+    readonly seconds?: number
+    readonly fitSeconds?: number
   }
+  readonly method?: ChosenMethod | null
   readonly rounds: readonly RoundError[]
   readonly targets: readonly SearchTargetResult[]
 }

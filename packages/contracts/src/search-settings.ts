@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { compensations, importanceMetrics } from './policy.js'
 import { policyConstraintsSchema, searchTargetSchema } from './policy-constraints.js'
+import { compensationChoices, metricChoices } from './pruning-method.js'
 
 export const agentKinds = ['network', 'random', 'uniform'] as const
 export type AgentKind = (typeof agentKinds)[number]
@@ -38,8 +38,8 @@ export const searchSettingsSchema = z.strictObject({
   predictor: z.enum(predictorKinds).optional(),
   /** Searches from before there was a choice have none and mean `full`. */
   fidelity: z.enum(fidelities).optional(),
-  metric: z.enum(importanceMetrics),
-  compensation: z.enum(compensations),
+  metric: z.enum(metricChoices),
+  compensation: z.enum(compensationChoices),
   /** Tokens a window. */
   windowLength: z.int().min(2).max(1_048_576),
   calibrationWindows: z.int().min(1),

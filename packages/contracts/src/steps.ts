@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { precisions } from './evaluator-capacity.js'
 import { keptUnitsSchema } from './policy.js'
 import { latencyTableSchema } from './policy-constraints.js'
+import { pruningMethodSchema } from './pruning-method.js'
 import { exportFormats, splits } from './search-settings.js'
 
 /**
@@ -27,9 +28,22 @@ export const roleOfStep = {
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 
 /** A text after tokenising: ids as little-endian int32 in the artefact store. */
-const tokenisedSplitSchema = z.object({ artifact: sha256, textHash: sha256, tokens: z.int(), windows: z.int() })
+const tokenisedSplitSchema = z.object({
+  artifact: sha256,
+  textHash: sha256,
+  tokens: z.int(),
+  windows: z.int(),
+  /** UTF-8 bytes of the text that the predicted tokens of each window cover; absent: not counted. */
+  windowBytes: z.array(z.int()).optional(),
+})
 
-export const preparePayloadSchema = z.object({})
+/** What a step works under; see `methodOf`. */
+const method = pruningMethodSchema.optional()
+
+export const preparePayloadSchema = z.object({
+  /** Whether Gram matrices are recorded. Preparations from before there was a choice do not say: by the settings. */
+  gram: z.boolean().optional(),
+})
 export const prepareResultSchema = z.object({
   modelHash: sha256,
   /** Calibration record (safetensors) in the artefact store. */
@@ -42,7 +56,18 @@ export const prepareResultSchema = z.object({
   seconds: z.number(),
 })
 
-export const evaluationPurposes = ['dense', 'uniform', 'probe', 'random', 'proposal', 'final', 'test'] as const
+/** `trial` chooses the metric, `comparison` shows what the compensation is worth; the rest is measured under the method chosen. */
+export const evaluationPurposes = [
+  'dense',
+  'uniform',
+  'probe',
+  'random',
+  'proposal',
+  'final',
+  'test',
+  'trial',
+  'comparison',
+] as const
 export type EvaluationPurpose = (typeof evaluationPurposes)[number]
 
 /** Where a policy came from: what it was measured for, or what proposed it. */
@@ -59,6 +84,7 @@ export const evaluatePayloadSchema = z.object({
   windows: z.int().min(1),
   /** What the predictor said before the evaluation, if it was asked. */
   predicted: z.object({ logPerplexity: z.number(), low: z.number(), high: z.number() }).nullable(),
+  method,
 })
 export const evaluateResultSchema = z.object({
   logPerplexity: z.number(),
@@ -67,9 +93,13 @@ export const evaluateResultSchema = z.object({
   nll: z.array(z.number()),
   tokens: z.int(),
   seconds: z.number(),
+  /** Next-token distributions against the dense model's: mean nats a token, and share of tokens; null: not compared. */
+  againstDense: z.object({ klDivergence: z.number(), top1Agreement: z.number() }).nullable().optional(),
+  /** Of these, spent on fitting weights; with least squares only. */
+  fitSeconds: z.number().optional(),
 })
 
-export const trainPayloadSchema = z.object({})
+export const trainPayloadSchema = z.object({ method })
 export const trainResultSchema = z.object({
   evaluations: z.int(),
   residualTrees: z.int(),
@@ -91,6 +121,7 @@ export const proposePayloadSchema = z.object({
   incumbents: z.array(z.array(keptUnitsSchema)),
   /** Measured by the prepare step, where a target or limit is about time. */
   latencies: latencyTableSchema.optional(),
+  method,
 })
 export const proposeResultSchema = z.object({
   targets: z.array(z.object({ policies: z.array(proposedPolicySchema) })),
@@ -125,6 +156,7 @@ export const exportPayloadSchema = z.object({
     testPerplexity: z.number().nullable(),
     validationPerplexity: z.number(),
   }),
+  method,
 })
 export const exportResultSchema = z.object({
   /** Folder, relative to the root of the artefact store. */

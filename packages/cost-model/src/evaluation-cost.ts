@@ -4,7 +4,7 @@
  *   FLOPs a token   = sum over layers of  2 hidden (2 q + 2 k) + 4 q (T + 1) / 2      attention with q = rep k channels
  *                                       + 6 hidden c                                  feed-forward with c channels
  *   FLOPs a window  = T x that + (T - 1) x 2 hidden vocabulary                        logits of predicted positions
- *   bytes           = weights as stored + output head as computed + workspace of the widest stage + the runtime's own
+ *   bytes           = weights as stored + workspace of the widest stage + the runtime's own
  *
  * q, k and c are what the policy keeps. Norms, softmax, rotation and conversions are not counted: under 1 %.
  */
@@ -43,16 +43,16 @@ export interface RunSettings {
 
 export interface MemoryEstimate {
   readonly weightBytes: number
-  /** Copy of the output head in the precision of products; 0 when it is stored so. */
-  readonly outputHeadBytes: number
   /** Gathered weights, activations and logits of the stage that needs most. */
   readonly workspaceBytes: number
   readonly runtimeBytes: number
   readonly totalBytes: number
 }
 
-/** Rows of logits that exist at a time, and blocks of queries that attention is computed in (see model-graph). */
-const likelihoodRows = 128
+/** Logits that exist at a time, and blocks of queries that attention is computed in (see model-graph). */
+const maxLogits = 2 ** 22
+/** Values of the size of the logits that a comparison with the dense model holds beside each other, at most. */
+const valuesPerLogit = 7
 const queryBlocks = 8
 const floatBytes = 4
 
@@ -70,12 +70,15 @@ export function estimateMemory(shape: ModelShape, run: RunSettings): MemoryEstim
   const attention =
     2 * tokens * projected * run.computeBytes + scores + (projected + queryHeads * headDim) * hidden * gathered
   const feedForward = 3 * tokens * channels * run.computeBytes + 3 * channels * hidden * gathered
-  const logits = 2 * Math.min(likelihoodRows, tokens) * vocabularySize * floatBytes
+  // The likelihood is computed in float, over pieces of the vocabulary; of the output head one piece is converted.
+  const pieces = Math.min(vocabularySize, Math.ceil((tokens * vocabularySize) / maxLogits))
+  const columns = Math.ceil(vocabularySize / pieces)
+  const headPiece = columns * hidden * (run.storedBytes + (run.storedBytes === floatBytes ? 0 : floatBytes))
+  const likelihood = (valuesPerLogit * tokens * columns + 2 * tokens * hidden) * floatBytes + headPiece
   const residual = 3 * tokens * hidden * run.computeBytes
   const parts = {
     weightBytes: shape.weightBytes,
-    outputHeadBytes: converts ? vocabularySize * hidden * run.computeBytes : 0,
-    workspaceBytes: residual + Math.max(attention, feedForward, logits),
+    workspaceBytes: residual + Math.max(attention, feedForward, likelihood),
     runtimeBytes: run.runtimeBytes,
   }
   return { ...parts, totalBytes: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) }

@@ -26,7 +26,7 @@ export interface PlannedSearch extends BudgetSettings {
 
 /** Evaluations of one kind. */
 export interface PlannedStage {
-  readonly name: 'calibration' | 'dense' | 'uniform' | 'probes' | 'random' | 'rounds' | 'final' | 'test'
+  readonly name: 'calibration' | 'dense' | 'uniform' | 'trials' | 'probes' | 'random' | 'rounds' | 'final' | 'test'
   readonly evaluations: number
   readonly tokens: number
   readonly flops: number
@@ -133,6 +133,7 @@ function planStages(shape: ModelShape, search: PlannedSearch): { name: PlannedSt
     { name: 'calibration', parts: [denseAt(1, calibrationWindows)] },
     { name: 'dense', parts: [denseAt(1, validationWindows)] },
     { name: 'uniform', parts: atTargets(1, validationWindows) },
+    { name: 'trials', parts: atTargets(budget.trials / targets.length, validationWindows) },
     { name: 'probes', parts: [denseAt(budget.probes, budget.probeWindows)] },
     { name: 'random', parts: atTargets(budget.randoms / targets.length, validationWindows) },
     { name: 'rounds', parts: atTargets(perTarget, validationWindows) },

@@ -1,50 +1,86 @@
 import { buildCalibrationGraph, calibrationOutputs, type HuggingFaceModel } from '@espalier/model-graph'
-import { packedLength } from '@espalier/pruning'
-import { createSharedFloat64 } from './calibration-file.js'
 import { checkWindows } from './check-request.js'
 import { createSession, locateWeights, type SessionSettings } from './create-session.js'
-import type { CalibrateRequest, CalibrationRecord, ModuleCalibration, RunOptions } from './evaluator.js'
+import type { CalibrateRequest, CalibrationRecord, ModuleCalibration, RunOptions, WindowedTokens } from './evaluator.js'
 import { explainNotFinite } from './explain-not-finite.js'
 import type { FittingBatch } from './fit-batch.js'
-import { checkGramMemory } from './gram-memory.js'
+import { createGramRecorder, type GramRecorder } from './record-grams.js'
 import { type CallControl, dataOf, defaultBatchWindows, findNotFinite, runWindows } from './run-windows.js'
 
-/** Runs the dense model over the windows and records every module's statistics. Errors: see `Evaluator.calibrate`. */
+export interface GramSettings {
+  readonly gramMemoryBytes: number
+  readonly scratchDirectory: string
+}
+
+/**
+ * Runs the dense model over the windows and records every module's statistics; more than once where the Gram matrices
+ * are large. Errors: see `Evaluator.calibrate`.
+ */
 export async function calibrateModel(
   model: HuggingFaceModel,
   batch: FittingBatch,
-  settings: SessionSettings,
+  settings: SessionSettings & GramSettings,
   tokens: Omit<CalibrateRequest, keyof RunOptions>,
   batchWindows: number | null,
   control: CallControl,
 ): Promise<CalibrationRecord> {
   checkWindows(tokens, model.shape)
-  const gram = tokens.gram ?? false
-  if (gram) checkGramMemory(model.shape)
-  const graph = buildCalibrationGraph(model, { locate: await locateWeights(model), gram })
+  const recorder = await createGramRecorder(model.shape, {
+    wanted: tokens.gram ?? false,
+    memoryBytes: settings.gramMemoryBytes,
+    directory: settings.scratchDirectory,
+  })
+  try {
+    let totals: ReadonlyMap<string, Float64Array> = new Map()
+    for (const pass of recorder.passes.keys()) {
+      totals = await runPass(model, batch, settings, tokens, batchWindows, control, recorder, pass)
+    }
+    const modules: ModuleCalibration[] = []
+    for (let module = 0; module < 2 * model.shape.layers; module++) {
+      const described = await describeModule(model, totals, module, tokens.windows * tokens.windowLength)
+      await refuseNotFinite(model, module, described)
+      modules.push({ ...described, gram: recorder.grams[module] ?? null })
+    }
+    const { scratchFile } = recorder
+    const record = { modules, windows: tokens.windows, windowLength: tokens.windowLength }
+    return scratchFile === null ? record : { ...record, scratchFile }
+  } catch (error) {
+    await recorder.discard()
+    throw error
+  }
+}
+
+/** One pass over the windows: sums of every module, and the Gram blocks whose turn it is. */
+async function runPass(
+  model: HuggingFaceModel,
+  batch: FittingBatch,
+  settings: SessionSettings,
+  tokens: WindowedTokens,
+  batchWindows: number | null,
+  control: CallControl,
+  recorder: GramRecorder,
+  pass: number,
+): Promise<ReadonlyMap<string, Float64Array>> {
+  const grams = recorder.passes[pass] ?? []
+  const graph = buildCalibrationGraph(model, { locate: await locateWeights(model), grams })
   const session = await createSession(graph, { ...settings, optimize: false })
+  const share = (windowsDone: number) => (pass * tokens.windows + windowsDone) / recorder.passes.length
+  const ofAll: CallControl = { ...control, report: (windowsDone) => control.report(Math.floor(share(windowsDone))) }
   const wanted = Math.min(tokens.windows, batchWindows ?? defaultBatchWindows(tokens.windowLength))
-  const { totals, grams } = await batch
+  const totals = await batch
     .run(tokens.windowLength, wanted, async (size) => {
       const totals = new Map<string, Float64Array>()
-      const grams = gram ? createGrams(model) : []
-      await runWindows(tokens, size, control, async (ids) => {
+      recorder.startPass()
+      await runWindows(tokens, size, ofAll, async (ids) => {
         const outputs = await session.run({ input_ids: ids })
         for (const name of sumNames) addTo(totals, name, dataOf(outputs, name, 'float64'))
-        for (const [module, total] of grams.entries()) {
-          addLowerTriangle(total, dataOf(outputs, calibrationOutputs.gram(module), 'float64'))
-        }
+        for (const block of grams) recorder.add(block, dataOf(outputs, calibrationOutputs.gram(block), 'float64'))
       })
-      return { totals, grams }
+      return totals
     })
     .finally(() => session.release())
-  const modules: ModuleCalibration[] = []
-  for (let module = 0; module < 2 * model.shape.layers; module++) {
-    const described = await describeModule(model, totals, module, tokens.windows * tokens.windowLength)
-    await refuseNotFinite(model, module, described)
-    modules.push({ ...described, gram: grams[module] ?? null })
-  }
-  return { modules, windows: tokens.windows, windowLength: tokens.windowLength }
+  await recorder.endPass()
+  return totals
 }
 
 async function refuseNotFinite(
@@ -62,22 +98,6 @@ async function refuseNotFinite(
 
 const { attentionSums, attentionSquareSums, ffnSums, ffnSquareSums } = calibrationOutputs
 const sumNames = [attentionSums, attentionSquareSums, ffnSums, ffnSquareSums]
-
-/** One packed lower triangle of zeros a module. */
-function createGrams({ layers, shape }: HuggingFaceModel): Float64Array[] {
-  const widths = layers.flatMap(() => [shape.queryHeads * shape.headDim, shape.ffnChannels])
-  return widths.map((width) => createSharedFloat64(packedLength(width)))
-}
-
-/** Adds the lower triangle of a symmetric matrix of row length `width` to its packed rows. */
-function addLowerTriangle(total: Float64Array, matrix: Float64Array): void {
-  const width = Math.sqrt(matrix.length)
-  for (let row = 0, at = 0; row < width; row++) {
-    for (let column = 0; column <= row; column++, at++) {
-      total[at] = (total[at] as number) + (matrix[row * width + column] as number)
-    }
-  }
-}
 
 function addTo(totals: Map<string, Float64Array>, name: string, values: Float64Array): void {
   const total = totals.get(name)

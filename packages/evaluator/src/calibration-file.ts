@@ -1,6 +1,14 @@
 import { EspalierError } from '@espalier/contracts'
-import { openSafetensors, type SafetensorsEntry, type SafetensorsFile, writeSafetensors } from '@espalier/tensor-files'
+import {
+  type Float64Source,
+  openSafetensors,
+  readFloat64Range,
+  type SafetensorsEntry,
+  type SafetensorsFile,
+  writeSafetensors,
+} from '@espalier/tensor-files'
 import type { CalibrationRecord, ModuleCalibration } from './evaluator.js'
+import { gramBytesInMemory } from './gram-memory.js'
 
 const format = 'espalier-calibration/1'
 const fields = ['sum', 'sumOfSquares', 'columnAbsoluteMean', 'columnSquareSum', 'outputMean'] as const
@@ -15,7 +23,7 @@ export async function writeCalibration(path: string, record: CalibrationRecord):
     const tensors = [...fields.map((field) => [field, module[field]] as const), [gramField, module.gram] as const]
     return tensors.flatMap(([field, values]): SafetensorsEntry[] => {
       if (values === null) return []
-      const read = () => new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+      const read = () => bytesOf(values)
       return [{ name: nameOf(index, field), dtype: 'F64', shape: [values.length], read }]
     })
   })
@@ -27,8 +35,26 @@ export async function writeCalibration(path: string, record: CalibrationRecord):
   })
 }
 
-/** @throws EspalierError MODEL_FILE_INVALID and what `openSafetensors` throws */
-export async function readCalibration(path: string): Promise<CalibrationRecord> {
+/** Numbers read at a time from a file. */
+const chunkNumbers = 2 ** 21
+
+async function* bytesOf(values: Float64Source): AsyncGenerator<Uint8Array> {
+  for (let first = 0; first < values.length || first === 0; first += chunkNumbers) {
+    const part = await readFloat64Range(values, first, Math.min(values.length, first + chunkNumbers))
+    yield new Uint8Array(part.buffer, part.byteOffset, part.byteLength)
+  }
+}
+
+/**
+ * Gram matrices are read into memory if all fit into `gramMemoryBytes` (default: a share of this machine's), else they
+ * stay in the file.
+ *
+ * @throws EspalierError MODEL_FILE_INVALID and what `openSafetensors` throws
+ */
+export async function readCalibration(
+  path: string,
+  gramMemoryBytes: number = gramBytesInMemory(),
+): Promise<CalibrationRecord> {
   const file = await openSafetensors(path)
   try {
     if (file.metadata.format !== format) {
@@ -41,8 +67,17 @@ export async function readCalibration(path: string): Promise<CalibrationRecord> 
     const windows = readCount(file, 'windows')
     const windowLength = readCount(file, 'windowLength')
     const modules: ModuleCalibration[] = []
+    const gramTensors = [...file.tensors.values()].filter(({ name }) => name.endsWith(`.${gramField}`))
+    const inMemory = gramTensors.reduce((sum, { bytes }) => sum + bytes, 0) <= gramMemoryBytes
+    const readGram = async (module: number): Promise<Float64Source | null> => {
+      const tensor = file.tensors.get(nameOf(module, gramField))
+      if (tensor === undefined) return null
+      const values = Float64Array.BYTES_PER_ELEMENT
+      if (!inMemory) return { path, offset: tensor.offset, length: tensor.bytes / values }
+      return share(await file.readFloat64(tensor.name))
+    }
     for (let module = 0; module < readCount(file, 'modules'); module++) {
-      const read = (field: Field | typeof gramField) => file.readFloat64(nameOf(module, field))
+      const read = (field: Field) => file.readFloat64(nameOf(module, field))
       modules.push({
         count: windows * windowLength,
         sum: await read('sum'),
@@ -50,7 +85,7 @@ export async function readCalibration(path: string): Promise<CalibrationRecord> 
         columnAbsoluteMean: await read('columnAbsoluteMean'),
         columnSquareSum: await read('columnSquareSum'),
         outputMean: await read('outputMean'),
-        gram: file.tensors.has(nameOf(module, gramField)) ? share(await read(gramField)) : null,
+        gram: await readGram(module),
       })
     }
     return { modules, windows, windowLength }

@@ -1,7 +1,10 @@
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import type { Precision } from '@espalier/contracts'
 import { checkCount, checkSequences } from './check-request.js'
 import { countCpus } from './count-cpus.js'
 import type { CalibrationRecord, Evaluator, EvaluatorOptions, WindowedTokens } from './evaluator.js'
+import { gramBytesInMemory } from './gram-memory.js'
 import { measureMany } from './measure-many.js'
 import { planRows } from './plan-rows.js'
 import type { ThreadModel } from './thread-calls.js'
@@ -18,10 +21,13 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
     modelDirectory: options.modelDirectory,
     threads: options.threads ?? countCpus(),
     provider: options.provider ?? 'cpu',
+    weights: options.weights ?? 'stored',
     batchWindows: options.batchWindows ?? null,
     deviceId: options.deviceId ?? 0,
     precision: options.precision ?? 'auto',
     memoryBytes: options.memoryBytes ?? null,
+    gramMemoryBytes: options.gramMemoryBytes ?? gramBytesInMemory(),
+    scratchDirectory: options.scratchDirectory ?? tmpdir(),
   }
   checkCount('threads', model.threads, 1)
   if (model.batchWindows !== null) checkCount('batchWindows', model.batchWindows, 1)
@@ -40,6 +46,7 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
     const request = { ...given, ids: copyUsed(given), calibrationKey: keyOf(given.calibration) }
     return thread.call('measure', { model, request }, { signal, onProgress })
   }
+  const scratchFiles: string[] = []
   return {
     precision,
     measure,
@@ -54,9 +61,16 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
       const found = await thread.call('measureContinuations', { model, request }, { signal, onProgress: report })
       return { logLikelihoods: Array.from(found), tokens, seconds: (performance.now() - started) / 1000 }
     },
-    calibrate: ({ signal, onProgress, ...tokens }) =>
-      thread.call('calibrate', { model, tokens: { ...tokens, ids: copyUsed(tokens) } }, { signal, onProgress }),
-    close: () => thread.close(),
+    calibrate: async ({ signal, onProgress, ...tokens }) => {
+      const call = { model, tokens: { ...tokens, ids: copyUsed(tokens) } }
+      const record = await thread.call('calibrate', call, { signal, onProgress })
+      if (record.scratchFile !== undefined) scratchFiles.push(record.scratchFile)
+      return record
+    },
+    close: async () => {
+      await thread.close()
+      for (const file of scratchFiles) await rm(file, { force: true })
+    },
   }
 }
 

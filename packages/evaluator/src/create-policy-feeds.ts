@@ -5,7 +5,8 @@ import { Tensor } from 'onnxruntime-node'
 import type { CalibrationRecord } from './evaluator.js'
 
 /**
- * Inputs of the evaluation graph that say which policy it measures, beside where it goes on and what it gives.
+ * Inputs of the evaluation graph that say which policy it measures, and that it is compared with nothing, beside where it
+ * goes on and what it gives.
  *
  * @param fitted by module, output weights in place of the model's, [hidden, input channels kept]
  */
@@ -16,6 +17,7 @@ export function createPolicyFeeds(
   fitted: ReadonlyMap<number, Float32Array>,
 ): Record<string, Tensor> {
   const feeds = createCompensationFeeds(shape, calibration)
+  feeds[evaluationInputs.referenceHidden] = new Tensor('float32', new Float32Array(), [0, shape.hiddenSize])
   for (let module = 0; module < 2 * shape.layers; module++) {
     const kept = keptIndices[module] ?? []
     feeds[evaluationInputs.kept(module)] = new Tensor('int64', BigInt64Array.from(kept, BigInt), [kept.length])

@@ -5,6 +5,7 @@ import { buildEvaluationGraph, openModel } from '@espalier/model-graph'
 import { calibrateModel } from './calibrate-model.js'
 import { choosePrecision } from './choose-precision.js'
 import { createSession, locateWeights, probeCuda } from './create-session.js'
+import { DenseReference } from './dense-reference.js'
 import { FittingBatch, outOfMemory } from './fit-batch.js'
 import { FittedWeights } from './fitted-weights.js'
 import { measureContinuations } from './measure-continuations.js'
@@ -79,6 +80,7 @@ async function answer(call: ThreadCall, control: CallControl): Promise<ThreadRes
       return runLatencies(call.payload)
     case 'close':
       await opened?.session.release()
+      await opened?.fittedWeights.close()
       return null
   }
 }
@@ -89,19 +91,22 @@ const shortestWindow = 2
 async function open(settings: ThreadModel): Promise<PolicySession> {
   if (opened === null) {
     const model = await openModel(settings.modelDirectory)
-    // A state lies in this process's memory; a GPU computes again what would have to be moved there and back.
-    const resumable = settings.provider === 'cpu'
     const precision = choosePrecision(settings.precision, settings.provider, model)
+    // A state lies in this process's memory; a GPU computes again what would have to be moved there and back. A state
+    // in half precision is rounded, while the norm after it was computed from the sum that was not.
+    const resumable = settings.provider === 'cpu' && precision === 'fp32'
     const device = { provider: settings.provider, computeBytes: precision === 'fp32' ? 4 : 2 } as const
     const memory = { shape: model.shape, device, limitBytes: settings.memoryBytes }
-    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model), precision, resumable })
+    const { weights } = settings
+    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model), precision, resumable, weights })
     const session = await createSession(graph, settings).catch((error: unknown) => {
       const found = findOutOfMemory(error)
       throw found === null ? error : outOfMemory(memory, shortestWindow, found, error)
     })
     opened = {
       ...{ model, precision, session, batch: new FittingBatch(memory) },
-      fittedWeights: new FittedWeights(model),
+      dense: new DenseReference(model, session, resumable),
+      fittedWeights: new FittedWeights(model, settings),
       prefixStates: resumable ? new PrefixStates() : null,
     }
   }

@@ -1,15 +1,17 @@
 import type { Compensation, ExecutionProvider, ImportanceMetric, Precision } from '@espalier/contracts'
+import type { WeightPrecision } from '@espalier/model-graph'
 import type { KeptIndices, ModuleStatistics } from '@espalier/pruning'
+import type { Float64Source } from '@espalier/tensor-files'
 
 /** Statistics of one module over the calibration tokens, and its mean output without bias. */
 export interface ModuleCalibration extends ModuleStatistics {
   /** [hidden], W times the mean input, float64. */
   readonly outputMean: Float64Array
   /**
-   * sum x_i x_j for j <= i, packed rows of the lower triangle, in memory that threads share; null: not recorded.
-   * Least-squares compensation needs it.
+   * sum x_i x_j for j <= i, packed rows of the lower triangle, in memory that threads share or, where that would be too
+   * much, in a file; null: not recorded. Least-squares compensation needs it.
    */
-  readonly gram: Float64Array | null
+  readonly gram: Float64Source | null
 }
 
 /** One calibration pass: everything that importance metrics and compensation need, whatever the policy. */
@@ -18,6 +20,8 @@ export interface CalibrationRecord {
   readonly modules: readonly ModuleCalibration[]
   readonly windows: number
   readonly windowLength: number
+  /** File in which Gram matrices lie until they are written elsewhere; it goes when the evaluator is closed. */
+  readonly scratchFile?: string
 }
 
 /** A text as tokens, cut into non-overlapping windows from its start. */
@@ -44,11 +48,13 @@ export interface MeasureRequest extends WindowedTokens, RunOptions {
   readonly compensation?: Compensation | undefined
   /** How the kept units were chosen, if they are the most important ones: then least squares is solved faster. */
   readonly metric?: ImportanceMetric | undefined
+  /** Whether next-token distributions are compared with the dense model's; it is run too, once a text. Default: no. */
+  readonly compareWithDense?: boolean | undefined
   /**
    * For every policy that will be measured on the same windows after this one, how many first modules it has in common
    * with this one (`countSharedModules`). What they share is kept until then and not computed again; the numbers are
    * the same to the bit. Only what the call before this one kept is used, so policies with the longest common prefixes
-   * should follow each other. Without effect on a GPU, where moving the state costs more.
+   * should follow each other. Without effect on a GPU, where moving the state costs more, and in half precision, where it is rounded.
    */
   readonly sharedModules?: readonly number[] | undefined
 }
@@ -96,6 +102,18 @@ export interface Measurement {
   /** Predicted tokens: windows * (T - 1). */
   readonly tokens: number
   readonly seconds: number
+  /** What `MeasureRequest.compareWithDense` asks for; null: not asked. */
+  readonly againstDense: DenseComparison | null
+  /** Of these, spent on fitting weights; present with least squares only. */
+  readonly fitSeconds?: number
+}
+
+/** The next-token distributions of a policy, q, against those of the dense model, p, over all predicted tokens. */
+export interface DenseComparison {
+  /** Mean of KL(p || q) = sum p (log p - log q), nats a token. */
+  readonly klDivergence: number
+  /** Share of predicted tokens at which p and q have the same most probable token; of equals the first counts. */
+  readonly top1Agreement: number
 }
 
 export interface EvaluatorOptions {
@@ -113,8 +131,14 @@ export interface EvaluatorOptions {
    * Node.js binding of ONNX Runtime hands no limit to its arena. Default: not limited.
    */
   readonly memoryBytes?: number | undefined
+  /** Default: `stored`, so that no checkpoint takes more memory than its file. */
+  readonly weights?: WeightPrecision | undefined
   /** Windows in one run of the graph; default: as many as make about 2048 tokens. */
   readonly batchWindows?: number | undefined
+  /** Memory for Gram matrices while they are recorded, and for factorisations; default: a share of this machine's. */
+  readonly gramMemoryBytes?: number | undefined
+  /** Folder for Gram matrices and factorisations that do not fit into that memory; default: that of temporary files. */
+  readonly scratchDirectory?: string | undefined
 }
 
 /** Measures one model. Calls wait for each other; the calling thread is never blocked. */
@@ -143,7 +167,7 @@ export interface Evaluator {
   measureContinuations(request: ContinuationsRequest): Promise<ContinuationsMeasurement>
   /**
    * Runs the dense model once and records its modules' statistics. Errors of `measure`, and CALIBRATION_TOO_LARGE when
-   * Gram matrices are wanted that would not fit into memory.
+   * Gram matrices are wanted that fit neither into memory nor onto the disk.
    */
   calibrate(request: CalibrateRequest): Promise<CalibrationRecord>
   /** Ends the thread and frees the session; calls under way reject. */

@@ -3,22 +3,28 @@ import type { HuggingFaceModel } from '@espalier/model-graph'
 import {
   createPrunableModel,
   factorLeastSquares,
+  factorLeastSquaresInto,
   inputChannelsOf,
   type KeptIndices,
   type LeastSquaresFactor,
+  type LeastSquaresProblem,
   type PruningModule,
   packedLength,
   rankUnits,
+  type SolutionLevels,
+  type StoredLeastSquaresFactor,
   solveLeastSquares,
+  solveStoredLeastSquares,
   unitImportance,
 } from '@espalier/pruning'
-import { roundFloats } from '@espalier/tensor-files'
+import { readFloat64Range, roundFloats } from '@espalier/tensor-files'
 import { ByteCache } from './byte-cache.js'
+import type { GramSettings } from './calibrate-model.js'
 import type { CalibrationRecord, ModuleCalibration } from './evaluator.js'
-import { usableMemoryBytes } from './gram-memory.js'
+import { FactorFiles } from './factor-files.js'
 
-/** Share of the memory for factorisations and fitted weights. */
-const cacheShare = 0.25
+/** Share of the memory for Gram matrices that factorisations and fitted weights may take once those are recorded. */
+const cacheShare = 0.5
 
 export interface FitRequest {
   readonly calibration: CalibrationRecord
@@ -35,76 +41,165 @@ export interface FitRequest {
  * The weights of least-squares compensation, solved when a policy first needs them.
  *
  * Policies of a search keep the most important units of a ranking. One factorisation of a module in that order solves
- * for every number of kept units (see `factorLeastSquares`), so a new policy costs one back-substitution a module:
- * exact, and without a table of solutions at chosen counts. Where all factorisations do not fit into the cache, and for
- * kept units that follow no ranking, each set is factored by itself.
+ * for every number of kept units (see `factorLeastSquares`), and a new number is carried on from a solution kept at the
+ * level below it: exact, whatever levels are at hand. Factorisations of all modules lie in memory, else in files, else
+ * (and for kept units that follow no ranking) each set of units is factored by itself.
  */
 export class FittedWeights {
   readonly #model: HuggingFaceModel
+  readonly #memoryBytes: number
   readonly #factors: ByteCache<LeastSquaresFactor>
+  readonly #storedFactors = new Map<string, StoredLeastSquaresFactor>()
+  readonly #files: FactorFiles
   readonly #solutions: ByteCache<Float32Array>
-  readonly #sharesFactors: boolean
+  readonly #levels: ByteCache<Float64Array>
+  #storedFor: string | null = null
+  #seconds = 0
 
-  constructor(model: HuggingFaceModel, cacheBytes: number = usableMemoryBytes() * cacheShare) {
+  constructor(model: HuggingFaceModel, { gramMemoryBytes, scratchDirectory }: GramSettings) {
+    const cacheBytes = gramMemoryBytes * cacheShare
     this.#model = model
-    this.#factors = new ByteCache(cacheBytes / 2)
-    this.#solutions = new ByteCache(cacheBytes / 2)
-    this.#sharesFactors = factorBytesOf(model.shape) <= cacheBytes / 2
+    this.#memoryBytes = cacheBytes / 2
+    this.#factors = new ByteCache(this.#memoryBytes)
+    this.#files = new FactorFiles(scratchDirectory)
+    this.#solutions = new ByteCache(cacheBytes / 4)
+    this.#levels = new ByteCache(cacheBytes / 4)
   }
 
   /**
-   * For every module from the first wanted one that keeps some units and not all, [hidden, kept input channels] in the precision of the model's
-   * weights, so that an exported model holds exactly what is measured.
+   * For every module from the first wanted one that keeps some units and not all, [hidden, kept input channels] in the
+   * precision of the model's weights, so that an exported model holds exactly what is measured.
    */
   async fit(request: FitRequest, checkAborted: () => void): Promise<ReadonlyMap<number, Float32Array>> {
+    const started = performance.now()
     const fitted = new Map<number, Float32Array>()
     for (const module of createPrunableModel(this.#model.shape).modules) {
       const kept = request.keptIndices[module.index] ?? []
       if (module.index < request.firstModule || kept.length === 0 || kept.length === module.units) continue
       checkAborted()
-      fitted.set(module.index, await this.#fitModule(request, module, kept))
+      fitted.set(module.index, await this.#fitModule(request, module, kept, checkAborted))
     }
+    this.#seconds += (performance.now() - started) / 1000
     return fitted
   }
 
-  async #fitModule(request: FitRequest, module: PruningModule, kept: readonly number[]): Promise<Float32Array> {
+  /** Spent on fitting so far. */
+  get seconds(): number {
+    return this.#seconds
+  }
+
+  /** Removes the files. */
+  close(): Promise<void> {
+    return this.#files.close()
+  }
+
+  async #fitModule(
+    request: FitRequest,
+    module: PruningModule,
+    kept: readonly number[],
+    checkAborted: () => void,
+  ): Promise<Float32Array> {
     const key = `${request.calibrationKey}/${module.index}/${kept.join(',')}`
     const known = this.#solutions.find(key)
     if (known !== undefined) return known
-    const channels = inputChannelsOf(this.#model.shape, module, kept)
-    const factor = await this.#factorFor(request, module, kept)
-    const solved = roundFloats(solveLeastSquares(factor, channels.length), this.#outputOf(module).dtype)
+    const { length } = inputChannelsOf(this.#model.shape, module, kept)
+    const order = this.#sharedOrder(request, module, kept)
+    const weight =
+      order === null
+        ? await this.#solveAlone(request, module, kept, checkAborted)
+        : await this.#solveShared(request, module, order, length, checkAborted)
+    const solved = roundFloats(weight, this.#outputOf(module).dtype)
     this.#solutions.set(key, solved, solved.byteLength)
     return solved
   }
 
-  async #factorFor(request: FitRequest, module: PruningModule, kept: readonly number[]): Promise<LeastSquaresFactor> {
-    const { metric, calibration, calibrationKey } = request
-    const statistics = calibration.modules[module.index]
-    if (statistics === undefined) throw new RangeError(`The calibration has no module ${module.index}`)
-    const { shape } = this.#model
-    if (metric === null || !this.#sharesFactors) return this.#factor(statistics, module, kept)
-    const { order } = rankUnits(unitImportance(metric, statistics, module))
+  /** Units as the metric ranks them, if the kept ones are the first of them; null: they are not. */
+  #sharedOrder({ metric, ...request }: FitRequest, module: PruningModule, kept: readonly number[]): number[] | null {
+    if (metric === null) return null
+    const { order } = rankUnits(unitImportance(metric, statisticsOf(request, module), module))
     const isKept = new Set(kept)
-    if (order.subarray(0, kept.length).some((unit) => !isKept.has(unit))) return this.#factor(statistics, module, kept)
-    const key = `${calibrationKey}/${module.index}/${metric}`
-    const known = this.#factors.find(key)
-    if (known !== undefined) return known
-    const factor = await this.#factor(statistics, module, Array.from(order))
-    this.#factors.set(key, factor, moduleFactorBytes(inputChannelsOf(shape, module, [0]).length * module.units, shape))
-    return factor
+    return order.subarray(0, kept.length).every((unit) => isKept.has(unit)) ? Array.from(order) : null
   }
 
-  async #factor(
-    { count, sum, gram }: ModuleCalibration,
+  async #solveShared(
+    request: FitRequest,
+    module: PruningModule,
+    order: readonly number[],
+    length: number,
+    checkAborted: () => void,
+  ): Promise<Float32Array> {
+    const key = `${request.calibrationKey}/${module.index}/${request.metric}`
+    const levels: SolutionLevels = {
+      find: (level) => this.#levels.find(`${key}/${level}`),
+      set: (level, solution) => this.#levels.set(`${key}/${level}`, solution, solution.byteLength),
+    }
+    const allBytes = factorBytesOf(this.#model.shape)
+    if (allBytes <= this.#memoryBytes) {
+      const factor = this.#factors.find(key) ?? (await this.#factor(request, module, order))
+      this.#factors.set(key, factor, factor.rows.byteLength)
+      return solveLeastSquares(factor, length, levels)
+    }
+    if (this.#storedFor !== request.calibrationKey) {
+      await this.#files.close()
+      this.#storedFactors.clear()
+      this.#storedFor = request.calibrationKey
+    }
+    const known = this.#storedFactors.get(key)
+    if (known === undefined && (await this.#files.freeBytes()) < allBytes) {
+      return this.#solveAlone(request, module, order.slice(0, length), checkAborted)
+    }
+    const factor = known ?? (await this.#factorIntoFile(key, request, module, order, checkAborted))
+    this.#storedFactors.set(key, factor)
+    return solveStoredLeastSquares(factor, length, levels)
+  }
+
+  /** Factors these units and no others. */
+  async #solveAlone(
+    request: FitRequest,
     module: PruningModule,
     units: readonly number[],
-  ): Promise<LeastSquaresFactor> {
-    if (gram === null) throw new RangeError(`The calibration has no Gram matrix of module ${module.index}`)
+    checkAborted: () => void,
+  ): Promise<Float32Array> {
     const { shape } = this.#model
+    const { length } = inputChannelsOf(shape, module, units)
+    if (moduleFactorBytes(length, shape) <= this.#memoryBytes) {
+      return solveLeastSquares(await this.#factor(request, module, units), length)
+    }
+    const name = `alone/${module.index}`
+    try {
+      return await solveStoredLeastSquares(
+        await this.#factorIntoFile(name, request, module, units, checkAborted),
+        length,
+      )
+    } finally {
+      await this.#files.drop(name)
+    }
+  }
+
+  async #factor(request: FitRequest, module: PruningModule, units: readonly number[]): Promise<LeastSquaresFactor> {
+    const problem = await this.#problemOf(request, module)
+    return factorLeastSquares(problem, inputChannelsOf(this.#model.shape, module, units))
+  }
+
+  async #factorIntoFile(
+    name: string,
+    request: FitRequest,
+    module: PruningModule,
+    units: readonly number[],
+    checkAborted: () => void,
+  ): Promise<StoredLeastSquaresFactor> {
+    const order = inputChannelsOf(this.#model.shape, module, units)
+    const storage = await this.#files.create(name, order.length)
+    const problem = await this.#problemOf(request, module)
+    return factorLeastSquaresInto(storage, problem, order, this.#memoryBytes, checkAborted)
+  }
+
+  /** With the module's Gram matrix in memory. */
+  async #problemOf(request: FitRequest, module: PruningModule): Promise<LeastSquaresProblem> {
+    const { count, sum, gram } = statisticsOf(request, module)
+    if (gram === null) throw new RangeError(`The calibration has no Gram matrix of module ${module.index}`)
     const weight = await this.#model.readFloat32(this.#outputOf(module))
-    const problem = { weight, hidden: shape.hiddenSize, count, sum, gram }
-    return factorLeastSquares(problem, inputChannelsOf(shape, module, units))
+    return { weight, hidden: this.#model.shape.hiddenSize, count, sum, gram: await readFloat64Range(gram) }
   }
 
   #outputOf(module: PruningModule) {
@@ -114,11 +209,17 @@ export class FittedWeights {
   }
 }
 
+function statisticsOf({ calibration }: Pick<FitRequest, 'calibration'>, module: PruningModule): ModuleCalibration {
+  const statistics = calibration.modules[module.index]
+  if (statistics === undefined) throw new RangeError(`The calibration has no module ${module.index}`)
+  return statistics
+}
+
 function factorBytesOf(shape: ModelShape): number {
   const widths = [shape.queryHeads * shape.headDim, shape.ffnChannels]
   return shape.layers * widths.reduce((sum, width) => sum + moduleFactorBytes(width, shape), 0)
 }
 
 function moduleFactorBytes(width: number, { hiddenSize }: ModelShape): number {
-  return 8 * (packedLength(width) + hiddenSize * width)
+  return Float64Array.BYTES_PER_ELEMENT * (packedLength(width) + hiddenSize * width)
 }

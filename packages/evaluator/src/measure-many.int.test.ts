@@ -1,7 +1,7 @@
 /** What policies measured together share must change no number: each is compared with the policy measured alone. */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { compensations, type ModelShape } from '@espalier/contracts'
+import { compensations, type ModelShape, type Precision } from '@espalier/contracts'
 import { openModel } from '@espalier/model-graph'
 import type { KeptIndices } from '@espalier/pruning'
 import { afterAll, expect, it } from '@jest/globals'
@@ -21,11 +21,11 @@ interface TinyReference {
   readonly calibrationIds: number[]
 }
 
-async function openFixture(name: string) {
+async function openFixture(name: string, precision: Precision = 'fp32') {
   const directory = `${fixtures}/models/${name}`
   const reference: TinyReference = JSON.parse(readFileSync(`${fixtures}/reference/${name}.json`, 'utf8'))
   const { windowLength } = reference
-  const evaluator = await createEvaluator({ modelDirectory: directory, threads: 1, batchWindows: 2 })
+  const evaluator = await createEvaluator({ modelDirectory: directory, precision, threads: 1, batchWindows: 2 })
   evaluators.push(evaluator)
   const windowed = (ids: readonly number[]) => ({
     ids: Int32Array.from(ids),
@@ -72,3 +72,14 @@ it.each(['llama-gqa', 'llama-biases', 'mistral-window', 'qwen3', 'phi3', 'gemma2
     )
   },
 )
+
+it('does so in fp16 too', async () => {
+  const { evaluator, shape, tokens, calibration } = await openFixture('gemma2-caps', 'fp16')
+  const first = Array.from({ length: 2 * shape.layers }, (_, module) => (module % 2 === 0 ? [0] : [1, 3, 5]))
+  const second = [...first.slice(0, -1), [2]]
+  const together = await evaluator.measureMany({ ...tokens, calibration, policies: [first, second] })
+  for (const [index, keptIndices] of [first, second].entries()) {
+    const alone = await evaluator.measure({ ...tokens, calibration, keptIndices })
+    expect(together[index]?.nll).toEqual(alone.nll)
+  }
+})

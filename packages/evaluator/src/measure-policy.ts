@@ -3,11 +3,11 @@ import { evaluationInputs, evaluationOutputs } from '@espalier/model-graph'
 import type { Tensor } from 'onnxruntime-node'
 import { checkWindows } from './check-request.js'
 import { createStateFeeds } from './create-policy-feeds.js'
-import type { Measurement } from './evaluator.js'
+import type { DenseComparison, Measurement } from './evaluator.js'
 import { explainNotFinite } from './explain-not-finite.js'
 import type { PolicyRequest, PolicySession } from './policy-session.js'
 import { namePrefixes } from './prefix-states.js'
-import { checkPolicy, preparePolicyFeeds } from './prepare-policy-feeds.js'
+import { type CheckedPolicy, checkPolicy, preparePolicyFeeds } from './prepare-policy-feeds.js'
 import {
   type CallControl,
   dataOf,
@@ -26,45 +26,77 @@ export async function measurePolicy(
   control: CallControl,
 ): Promise<Measurement> {
   const started = performance.now()
-  const { windowLength } = request
   checkWindows(request, policySession.model.shape)
+  const policy = checkPolicy(request, policySession.model.shape)
+  const { windowLength } = request
+  const { batch, fittedWeights } = policySession
+  const fittedBefore = fittedWeights.seconds
   const wanted = Math.min(request.windows, batchWindows ?? defaultBatchWindows(windowLength))
-  const nll = await policySession.batch.run(windowLength, wanted, (size) =>
-    measureWindows(policySession, request, size, control),
+  const { nll, againstDense } = await batch.run(windowLength, wanted, (size) =>
+    measureWindows(policySession, request, policy, size, control),
   )
-  return summarize(nll, windowLength, (performance.now() - started) / 1000)
+  const measured = summarize(nll, windowLength, (performance.now() - started) / 1000, againstDense)
+  return policy.isFitted ? { ...measured, fitSeconds: fittedWeights.seconds - fittedBefore } : measured
 }
 
-/** The negative log-likelihood of every window, `size` windows a run. */
+interface MeasuredWindows {
+  /** Negative log-likelihood of every window. */
+  readonly nll: number[]
+  /** null: not asked for. */
+  readonly againstDense: DenseComparison | null
+}
+
+/** `size` windows a run, of the dense model too. */
 async function measureWindows(
   policySession: PolicySession,
   request: PolicyRequest,
+  policy: CheckedPolicy,
   size: number,
   control: CallControl,
-): Promise<number[]> {
-  const { model, session, prefixStates } = policySession
+): Promise<MeasuredWindows> {
+  const { model, session, dense, prefixStates } = policySession
   const { windowLength, sharedModules = [] } = request
-  const policy = checkPolicy(request, model.shape)
   const prefixes = namePrefixes({ ...request, batchWindows: size, compensation: policy.key }, policy.keptIndices)
   const resume = prefixStates?.find(prefixes) ?? { module: 0, batches: [] }
   const chosen = prefixStates?.choose(sharedModules, prefixes.length, stateBytesOf(request, model.shape)) ?? []
   const states = new Map(chosen.filter((module) => module > resume.module).map((module) => [module, [] as Tensor[]]))
 
   const feeds = await preparePolicyFeeds(policySession, policy, resume.module, control)
-  const fetches = [evaluationOutputs.nll, ...Array.from(states.keys(), evaluationOutputs.state)]
+  const { nll: likelihoods, kl, agrees } = evaluationOutputs
+  const isCompared = request.keptIndices !== null && request.compareWithDense === true
+  const compared = isCompared ? { kl: [] as number[], agrees: [] as number[] } : null
+  const wanted = isCompared ? [likelihoods, kl, agrees] : [likelihoods]
+  const fetches = [...wanted, ...Array.from(states.keys(), evaluationOutputs.state)]
   const nll: number[] = []
   await runWindows(request, size, control, async (batch, firstWindow) => {
     const state = resume.batches[firstWindow / size] ?? null
     const steps = { firstModule: resume.module, state, wanted: states.keys() }
     const stateFeeds = prefixStates === null ? {} : createStateFeeds(model.shape, batch, steps)
-    const outputs = await session.run({ ...feeds, ...stateFeeds, [evaluationInputs.ids]: batch }, fetches)
-    nll.push(...sumRows(dataOf(outputs, evaluationOutputs.nll, 'float32'), windowLength - 1))
+    const reference = compared && { [evaluationInputs.referenceHidden]: await dense.hiddenOf(batch) }
+    const inputs = { ...feeds, ...stateFeeds, ...reference, [evaluationInputs.ids]: batch }
+    const outputs = await session.run(inputs, fetches)
+    const sumsOf = (name: string) => sumRows(dataOf(outputs, name, 'float32'), windowLength - 1)
+    nll.push(...sumsOf(likelihoods))
+    compared?.kl.push(...sumsOf(kl))
+    compared?.agrees.push(...sumsOf(agrees))
     for (const [module, batches] of states) batches.push(outputOf(outputs, evaluationOutputs.state(module), 'float32'))
   })
   const bad = findNotFinite(nll)
   if (bad !== null) throw await explainNotFinite(model, `The negative log-likelihood of window ${bad} is ${nll[bad]}`)
   prefixStates?.keep(prefixes, chosen, states)
-  return nll
+  return { nll, againstDense: compared === null ? compareDense(request) : summarizeComparison(compared, windowLength) }
+}
+
+/** The dense model is no other than itself. */
+function compareDense({ compareWithDense }: PolicyRequest): DenseComparison | null {
+  return compareWithDense ? { klDivergence: 0, top1Agreement: 1 } : null
+}
+
+/** From sums a window. */
+function summarizeComparison(sums: { kl: number[]; agrees: number[] }, windowLength: number): DenseComparison {
+  const mean = (values: number[]) =>
+    values.reduce((sum, value) => sum + value, 0) / (values.length * (windowLength - 1))
+  return { klDivergence: mean(sums.kl), top1Agreement: mean(sums.agrees) }
 }
 
 /** Bytes of the state before one module over all windows. */

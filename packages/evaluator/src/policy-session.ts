@@ -1,6 +1,7 @@
 import type { Precision } from '@espalier/contracts'
 import type { HuggingFaceModel } from '@espalier/model-graph'
 import type { InferenceSession } from 'onnxruntime-node'
+import type { DenseReference } from './dense-reference.js'
 import type { MeasureRequest, RunOptions } from './evaluator.js'
 import type { FittingBatch } from './fit-batch.js'
 import type { FittedWeights } from './fitted-weights.js'
@@ -14,6 +15,7 @@ export interface PolicySession {
   readonly precision: Precision
   readonly batch: FittingBatch
   readonly fittedWeights: FittedWeights
+  readonly dense: DenseReference
   /** null: the graph is not resumable. */
   readonly prefixStates: PrefixStates | null
 }

@@ -1,9 +1,11 @@
+import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { buildEvaluationGraph, evaluationInputs, openModel } from '@espalier/model-graph'
 import type { KeptIndices } from '@espalier/pruning'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { type InferenceSession, Tensor } from 'onnxruntime-node'
 import { createSession, locateWeights } from './create-session.js'
+import { DenseReference } from './dense-reference.js'
 import { FittingBatch } from './fit-batch.js'
 import { FittedWeights } from './fitted-weights.js'
 import { measurePolicy } from './measure-policy.js'
@@ -28,8 +30,10 @@ describe('measuring with what an earlier policy left', () => {
     const session = await createSession(graph, { threads: 1, provider: 'cpu' })
     run = jest.spyOn(session, 'run')
     const device = { provider: 'cpu', computeBytes: 4 } as const
+    const gram = { gramMemoryBytes: 2 ** 20, scratchDirectory: tmpdir() }
     policySession = {
-      ...{ model, session, precision: 'fp32', fittedWeights: new FittedWeights(model) },
+      ...{ model, session, precision: 'fp32', fittedWeights: new FittedWeights(model, gram) },
+      dense: new DenseReference(model, session, true),
       batch: new FittingBatch({ shape: model.shape, device, limitBytes: null }),
       prefixStates: new PrefixStates(2 ** 20),
     }
@@ -61,11 +65,14 @@ describe('measuring with what an earlier policy left', () => {
     const { model } = policySession
     const graph = buildEvaluationGraph(model, { locate: await locateWeights(model), resumable: false })
     const session = await createSession(graph, { threads: 1, provider: 'cpu' })
-    const plain: PolicySession = { ...policySession, session, prefixStates: null }
+    const dense = new DenseReference(model, session, false)
+    const plain: PolicySession = { ...policySession, session, dense, prefixStates: null }
     await measure(a ?? [], [3])
     const request = { ...tokens, keptIndices: b ?? [], sharedModules: [3], calibration: null, calibrationKey: 'none' }
-    const resumed = await measurePolicy(policySession, request, 2, control)
-    expect(resumed.nll).toEqual((await measurePolicy(plain, request, 2, control)).nll)
+    const compared = { ...request, compareWithDense: true }
+    const resumed = await measurePolicy(policySession, compared, 2, control)
+    expect({ ...resumed, seconds: 0 }).toEqual({ ...(await measurePolicy(plain, compared, 2, control)), seconds: 0 })
+    expect(resumed.againstDense?.klDivergence).toBeGreaterThan(0)
     await session.release()
   })
 

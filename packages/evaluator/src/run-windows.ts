@@ -1,7 +1,7 @@
 import { EspalierError } from '@espalier/contracts'
 import { tokensPerRun } from '@espalier/cost-model'
 import { Tensor } from 'onnxruntime-node'
-import type { Measurement, WindowedTokens } from './evaluator.js'
+import type { DenseComparison, Measurement, WindowedTokens } from './evaluator.js'
 
 /** Thrown inside the evaluation thread when the caller has given up. */
 export class Aborted extends Error {}
@@ -37,7 +37,12 @@ export async function runWindows(
 }
 
 /** @throws EspalierError EVALUATION_NOT_FINITE */
-export function summarize(nll: number[], windowLength: number, seconds: number): Measurement {
+export function summarize(
+  nll: number[],
+  windowLength: number,
+  seconds: number,
+  againstDense: DenseComparison | null = null,
+): Measurement {
   const bad = findNotFinite(nll)
   if (bad !== null) {
     throw new EspalierError(
@@ -48,7 +53,7 @@ export function summarize(nll: number[], windowLength: number, seconds: number):
   }
   const tokens = nll.length * (windowLength - 1)
   const logPerplexity = nll.reduce((sum, value) => sum + value, 0) / tokens
-  return { nll, logPerplexity, perplexity: Math.exp(logPerplexity), tokens, seconds }
+  return { nll, logPerplexity, perplexity: Math.exp(logPerplexity), tokens, seconds, againstDense }
 }
 
 /** Index of the first number that is NaN or infinite; null: all are finite. */

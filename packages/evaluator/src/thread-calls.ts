@@ -1,4 +1,6 @@
 import type { LatencyTable, Precision, RecordedError } from '@espalier/contracts'
+import type { WeightPrecision } from '@espalier/model-graph'
+import type { GramSettings } from './calibrate-model.js'
 import type { SessionSettings } from './create-session.js'
 import type { CalibrateRequest, CalibrationRecord, Measurement, RunOptions, WindowedTokens } from './evaluator.js'
 import type { PlannedContinuations } from './measure-continuations.js'
@@ -6,8 +8,9 @@ import type { PolicyRequest } from './policy-session.js'
 import type { LatencySettings } from './run-latencies.js'
 
 /** The model that a call is about. Every call carries it, so that a thread started anew needs no history. */
-export interface ThreadModel extends SessionSettings {
+export interface ThreadModel extends SessionSettings, GramSettings {
   readonly modelDirectory: string
+  readonly weights: WeightPrecision
   /** null: by the number of tokens. */
   readonly batchWindows: number | null
   readonly precision: Precision | 'auto'

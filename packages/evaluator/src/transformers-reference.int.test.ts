@@ -42,12 +42,17 @@ interface TextReference {
   }[]
 }
 
+/** Of the tiny models, cases in the order of their own files; in float64. */
+type ComparisonReference = Record<string, { klDivergence: number; top1Agreement: number }[]>
+
 function readReference<T>(name: string): T {
   return JSON.parse(readFileSync(join(fixtures, 'reference', `${name}.json`), 'utf8'))
 }
 
 const relativeErrors = (found: ArrayLike<number>, expected: readonly number[]) =>
   expected.map((value, index) => Math.abs((found[index] ?? Number.NaN) - value) / Math.abs(value))
+
+const comparisons = readReference<ComparisonReference>('dense-comparison')
 
 const evaluators: Evaluator[] = []
 async function open(modelDirectory: string): Promise<Evaluator> {
@@ -84,17 +89,23 @@ describe.each(readdirSync(join(fixtures, 'models')))('tiny model %s', (name) => 
     }
   })
 
-  it.each(reference.cases)('$name, compensation $compensation: likelihoods within 1e-5', async (policy) => {
+  const cases = reference.cases.map((policy, index) => ({ ...policy, comparison: comparisons[name]?.[index] }))
+  it.each(cases)('$name, compensation $compensation: likelihoods and KL divergence within 1e-5', async (policy) => {
     const keptIndices = policy.keepGroups.flatMap((groups, layer) => [groups, policy.keepChannels[layer] ?? []])
-    const { nll } = await evaluator.measure({
+    const { nll, againstDense } = await evaluator.measure({
       ids: Int32Array.from(reference.ids),
       windowLength,
       windows: policy.nll.length,
       keptIndices,
       calibration: policy.compensation === 'mean' ? calibration : null,
+      compareWithDense: true,
     })
     expect(nll).toHaveLength(policy.nll.length)
     expect(Math.max(...relativeErrors(nll, policy.nll))).toBeLessThan(1e-5)
+    const { klDivergence = Number.NaN, top1Agreement } = policy.comparison ?? {}
+    const difference = Math.abs((againstDense?.klDivergence ?? Number.NaN) - klDivergence)
+    expect(difference).toBeLessThanOrEqual(policy.name === 'dense' ? 1e-9 : 1e-5 * klDivergence)
+    expect(againstDense?.top1Agreement).toBeCloseTo(top1Agreement ?? Number.NaN, 12)
   })
 })
 

@@ -20,60 +20,65 @@ export const calibrationOutputs = {
   /** [layers, ffnChannels] */
   ffnSums: 'ffn_sums',
   ffnSquareSums: 'ffn_square_sums',
-  /** [width, width], sum x x^T of one module; only with `gram`. */
-  gram: (module: number) => `gram_${module}`,
+  /** [rows, columns up to the last row], sum x x^T of one module; only with `grams`. */
+  gram: ({ module, firstRow }: Pick<GramBlock, 'module' | 'firstRow'>) => `gram_${module}_${firstRow}`,
 } as const
+
+/** Rows `firstRow` to before `endRow` of a module's Gram matrix, up to the diagonal. */
+export interface GramBlock {
+  readonly module: number
+  readonly firstRow: number
+  readonly endRow: number
+}
 
 export interface CalibrationGraphOptions {
   /** Default: beside `config.json`. */
   readonly locate?: LocateWeight
-  /** Whether every module's Gram matrix is given too. */
-  readonly gram?: boolean
+  /** What is given of the modules' Gram matrices too. */
+  readonly grams?: readonly GramBlock[]
 }
 
 interface InputStatistics {
   readonly sum: string
   readonly squareSum: string
-  /** [width, width]; null: not wanted. */
-  readonly gram: string | null
 }
 
 /**
  * The dense model up to its last layer, giving for every input channel of every o_proj and down_proj the sum and
- * the sum of squares over the tokens of the run, accumulated in double, and on demand the sum of x x^T of every
- * module. Input: `input_ids` int64 [B, T].
+ * the sum of squares over the tokens of the run, accumulated in double, and on demand blocks of the sum of x x^T. Input: `input_ids` int64 [B, T].
  */
 export function buildCalibrationGraph(model: HuggingFaceModel, options: CalibrationGraphOptions = {}): Uint8Array {
   const graph = new OnnxGraph('calibration')
   const context = addDecoderContext(graph, model, fusedOperators, options.locate ?? locateInModel)
   const attention: InputStatistics[] = []
   const ffn: InputStatistics[] = []
-  const withGram = options.gram ?? false
+  const blocksOf = (module: number) => (options.grams ?? []).filter((block) => block.module === module)
   let residual = addEmbedding(graph, context)
-  for (const layer of model.layers) {
+  const { layers, queryHeads, headDim, ffnChannels } = model.shape
+  const headChannels = queryHeads * headDim
+  for (const [index, layer] of model.layers.entries()) {
     const heads = addAttention(graph, context, layer, addNorm(graph, context, residual, layer.inputNorm), null)
-    attention.push(addInputStatistics(graph, heads, withGram))
+    attention.push(addInputStatistics(graph, heads, headChannels, blocksOf(2 * index)))
     residual = addToResidual(graph, context, residual, heads, [layer.o, layer.oBias, layer.attentionOutputNorm])
     const normed = addNorm(graph, context, residual, layer.feedForwardNorm)
     const channels = addFeedForward(graph, context, layer, normed, null)
-    ffn.push(addInputStatistics(graph, channels, withGram))
+    ffn.push(addInputStatistics(graph, channels, ffnChannels, blocksOf(2 * index + 1)))
     residual = addToResidual(graph, context, residual, channels, [
       layer.down,
       layer.downBias,
       layer.feedForwardOutputNorm,
     ])
   }
-  const { layers, queryHeads, headDim, ffnChannels } = model.shape
   const declare = (rows: string[], width: number, name: string) =>
     graph.addOutput(graph.add('Concat', rows, { axis: 0 }), 'double', [layers, width], name)
   declare(
     attention.map((module) => module.sum),
-    queryHeads * headDim,
+    headChannels,
     calibrationOutputs.attentionSums,
   )
   declare(
     attention.map((module) => module.squareSum),
-    queryHeads * headDim,
+    headChannels,
     calibrationOutputs.attentionSquareSums,
   )
   declare(
@@ -86,29 +91,38 @@ export function buildCalibrationGraph(model: HuggingFaceModel, options: Calibrat
     ffnChannels,
     calibrationOutputs.ffnSquareSums,
   )
-  const declareGram = (gram: string | null, module: number, width: number) => {
-    if (gram !== null) graph.addOutput(gram, 'double', [width, width], calibrationOutputs.gram(module))
-  }
-  attention.forEach(({ gram }, layer) => {
-    declareGram(gram, 2 * layer, queryHeads * headDim)
-  })
-  ffn.forEach(({ gram }, layer) => {
-    declareGram(gram, 2 * layer + 1, ffnChannels)
-  })
   return graph.encodeModel(evaluationModelOptions)
 }
 
-/** Sum and sum of squares over B and T, each [1, width], and x^T x of the tokens when it is wanted. */
-function addInputStatistics(graph: OnnxGraph, value: string, withGram: boolean): InputStatistics {
+/** Sum and sum of squares over B and T, each [1, width], and what is wanted of x^T x of the tokens. */
+function addInputStatistics(
+  graph: OnnxGraph,
+  value: string,
+  width: number,
+  blocks: readonly GramBlock[],
+): InputStatistics {
   const double = graph.add('Cast', [value], { to: { type: 'double' } })
   const total = (summand: string) => {
     const sum = graph.add('ReduceSum', [summand, graph.int64([0, 1])], { keepdims: 0 })
     return graph.add('Unsqueeze', [sum, graph.int64([0])])
   }
   const squareSum = total(graph.add('Mul', [double, double]))
-  if (!withGram) return { sum: total(double), squareSum, gram: null }
-  const tokens = graph.add('Flatten', [double], { axis: 2 })
-  return { sum: total(double), squareSum, gram: graph.add('Gemm', [tokens, tokens], { transA: 1 }) }
+  if (blocks.length > 0) {
+    const tokens = graph.add('Flatten', [double], { axis: 2 })
+    for (const block of blocks) addGramBlock(graph, tokens, width, block)
+  }
+  return { sum: total(double), squareSum }
+}
+
+/** Columns `firstRow` to `endRow` of the tokens against all up to `endRow`. */
+function addGramBlock(graph: OnnxGraph, tokens: string, width: number, block: GramBlock): void {
+  const { firstRow, endRow } = block
+  const columns = (first: number, end: number) =>
+    first === 0 && end === width
+      ? tokens
+      : graph.add('Slice', [tokens, graph.int64([first]), graph.int64([end]), graph.int64([1])])
+  const product = graph.add('Gemm', [columns(firstRow, endRow), columns(0, endRow)], { transA: 1 })
+  graph.addOutput(product, 'double', [endRow - firstRow, endRow], calibrationOutputs.gram(block))
 }
 
 type OutputTensors = readonly [weight: TensorLocation, bias: TensorLocation | null, norm: TensorLocation | null]

@@ -1,7 +1,7 @@
 import type { ModelShape } from '@espalier/contracts'
 import type { OnnxGraph } from '@espalier/tensor-files'
 import type { GraphOperators, QueryBlock, SequenceValues } from './build-operators.js'
-import { GraphWeights, type LocateWeight } from './build-weights.js'
+import { GraphWeights, type LocateWeight, type WeightPrecision } from './build-weights.js'
 import { type ComputeType, castTo } from './compute-type.js'
 import type { HuggingFaceModel, LayerTensors, RotaryEmbedding, TensorLocation } from './hugging-face-model.js'
 
@@ -32,6 +32,7 @@ export function addDecoderContext(
   operators: GraphOperators,
   locate: LocateWeight,
   computeType: ComputeType = 'float',
+  precision: WeightPrecision = 'stored',
 ): DecoderContext {
   const ids = graph.addInput('input_ids', 'int64', ['batch', 'sequence'])
   const length = graph.add('Shape', [ids], { start: 1, end: 2 })
@@ -42,7 +43,9 @@ export function addDecoderContext(
     if (sequence === undefined) throw new RangeError('The layer is of another model')
     return sequence
   }
-  return { model, operators, sequenceOf, weights: new GraphWeights(graph, locate, computeType) }
+  // Products in half precision have no use for a float copy of weights.
+  const castWhole = precision === 'fp32' && computeType === 'float'
+  return { model, operators, sequenceOf, weights: new GraphWeights(graph, locate, computeType, castWhole) }
 }
 
 /** One a layer; what two layers have in common is added once. */

@@ -13,20 +13,23 @@ import {
 import { fusedOperators } from './build-fused-operators.js'
 import { addTokenLikelihood } from './build-likelihood.js'
 import { contribDomain } from './build-operators.js'
-import { type LocateWeight, locateInModel } from './build-weights.js'
+import { type LocateWeight, locateInModel, type WeightPrecision } from './build-weights.js'
 import { type ComputeType, castTo, computeTypeOf } from './compute-type.js'
 import type { HuggingFaceModel, LayerTensors, TensorLocation } from './hugging-face-model.js'
 
 /** Standard operators' version and producer of the graphs that Espalier itself runs. */
 export const evaluationModelOptions = { opset: 21, domains: { [contribDomain]: 1 }, producer: 'espalier' } as const
 
-/** Rows of logits that exist at a time: 128 x vocabulary x 8 bytes, 50 MB at 49,152 tokens. */
-const defaultLikelihoodRows = 128
+/** Logits that exist at a time: 17 MB as float, and as much for each of the few values that are made from them. */
+const defaultMaxLogits = 2 ** 22
 
 export interface EvaluationGraphOptions {
   /** Default: beside `config.json`. */
   readonly locate?: LocateWeight
-  readonly likelihoodRows?: number
+  /** Default: `stored`. */
+  readonly weights?: WeightPrecision
+  /** Logits that exist at a time; default: 2 ** 22. */
+  readonly maxLogits?: number
   /** Whether a run can start from a state and give states; `false`: there are no inputs and outputs for that. Default: true. */
   readonly resumable?: boolean
   /** Of products and of what flows between them; inputs and outputs are float in any case. Default: fp32. */
@@ -47,6 +50,8 @@ export const evaluationInputs = {
   ffnMeans: 'ffn_means',
   /** float [2 x layers, hidden]: W times the mean input; zeros: no compensation. */
   outputMeans: 'output_means',
+  /** float [B x (T - 1), hidden]: `hidden` of the model that `kl` and `agrees` compare with; no rows: no comparison. */
+  referenceHidden: 'reference_hidden',
   /** int64 []: the first module that is computed. */
   firstModule: 'first_module',
   /** float [B, T, hidden]: the state before `firstModule`, see `evaluationOutputs`; no windows if that is 0. */
@@ -55,10 +60,12 @@ export const evaluationInputs = {
   stateWindows: 'state_windows',
 } as const
 
-/** Names of the outputs of the evaluation graph. */
+/** Names of the outputs of the evaluation graph; one value a predicted token, B x (T - 1), see `addTokenLikelihood`. */
 export const evaluationOutputs = {
-  /** float [B x (T - 1)]: negative log-likelihood of every next token. */
   nll: 'nll',
+  hidden: 'hidden',
+  kl: 'kl',
+  agrees: 'agrees',
   /** float [windows wanted, T, hidden]: the residual stream before a module; there is none of module 0. */
   state: (module: number) => `state_${module}`,
 } as const
@@ -66,7 +73,9 @@ export const evaluationOutputs = {
 /**
  * One graph that measures any policy of a model: the policy is an input, the likelihood is computed inside.
  *
- * Inputs: `evaluationInputs`; outputs: `evaluationOutputs`. A module with no kept unit is skipped. Mean compensation of module m adds
+ * Inputs: `evaluationInputs`. Outputs: `evaluationOutputs`, above all the negative log-likelihood of every
+ * next token.
+ * A module with no kept unit is skipped. Mean compensation of module m adds
  * W[:, removed] E[x[removed]] = W E[x] - W[:, kept] E[x[kept]] to its output; with an `outputWeight` W' in place of
  * W[:, kept] it adds W E[x] - W' E[x[kept]], the bias of least-squares compensation.
  * The model's own bias of o_proj or down_proj always stays.
@@ -77,7 +86,14 @@ export const evaluationOutputs = {
 export function buildEvaluationGraph(model: HuggingFaceModel, options: EvaluationGraphOptions = {}): Uint8Array {
   const graph = new OnnxGraph('evaluation')
   const computeType = computeTypeOf[options.precision ?? 'fp32']
-  const context = addDecoderContext(graph, model, fusedOperators, options.locate ?? locateInModel, computeType)
+  const context = addDecoderContext(
+    graph,
+    model,
+    fusedOperators,
+    options.locate ?? locateInModel,
+    computeType,
+    options.weights,
+  )
   const { resumable = true } = options
   addPolicyInputs(graph, model)
   if (resumable) addStateInputs(graph, model)
@@ -91,12 +107,10 @@ export function buildEvaluationGraph(model: HuggingFaceModel, options: Evaluatio
       ? addResumableModule(graph, context, module, stream)
       : addComputedModule(graph, context, module, stream)
   }
-  addTokenLikelihood(
-    graph,
-    context,
-    castTo(graph, stream.normed, computeType, 'float'),
-    options.likelihoodRows ?? defaultLikelihoodRows,
-  )
+  const { referenceHidden } = evaluationInputs
+  graph.addInput(referenceHidden, 'float', ['references', model.shape.hiddenSize])
+  const normed = castTo(graph, stream.normed, computeType, 'float')
+  addTokenLikelihood(graph, context, normed, referenceHidden, options.maxLogits ?? defaultMaxLogits)
   return graph.encodeModel(evaluationModelOptions)
 }
 

@@ -7,6 +7,14 @@ const onnxTypeOf = { F32: 'float', F16: 'float16', BF16: 'bfloat16' } as const s
   OnnxType
 >
 
+/**
+ * How a session keeps half-precision weights. `stored`: as in the file, mapped into memory; what a module needs is
+ * converted when it runs and freed after. `fp32`: all are converted once, when the session is created, to twice the
+ * memory. Both give the same numbers, as every half-precision number is a float. Where products are computed in half
+ * precision it makes no difference.
+ */
+export type WeightPrecision = 'stored' | 'fp32'
+
 /** Bytes of a weight as external data of a graph. */
 export interface WeightData {
   readonly location: string
@@ -33,12 +41,16 @@ export class GraphWeights {
   readonly #locate: LocateWeight
   /** What `value` and `gathered` give. */
   readonly computeType: ComputeType
+  readonly #castWhole: boolean
   readonly #declared = new Set<string>()
+  readonly #cast = new Map<string, string>()
 
-  constructor(graph: OnnxGraph, locate: LocateWeight, computeType: ComputeType = 'float') {
+  /** @param castWhole see `WeightPrecision`: `fp32` */
+  constructor(graph: OnnxGraph, locate: LocateWeight, computeType: ComputeType = 'float', castWhole = false) {
     this.#graph = graph
     this.computeType = computeType
     this.#locate = locate
+    this.#castWhole = castWhole
   }
 
   /** The whole weight as float. */
@@ -57,12 +69,30 @@ export class GraphWeights {
    * half-precision weight.
    */
   gathered(graph: OnnxGraph, tensor: TensorLocation, shape: readonly number[], axis: number, kept: string): string {
+    if (this.#castWhole) return graph.add('Gather', [this.#whole(tensor, shape), kept], { axis })
     const gathered = graph.add('Gather', [this.#declare(tensor, shape), kept], { axis })
     return castTo(graph, gathered, onnxTypeOf[tensor.dtype], this.computeType)
   }
 
   #stored(tensor: TensorLocation): string {
     return this.#declare(tensor, this.#locate(tensor).shape)
+  }
+
+  /** Rows [from, to) as float, int64 [1] both; sliced before they are converted, for the same reason. */
+  rows(graph: OnnxGraph, tensor: TensorLocation, from: string, to: string): string {
+    const axis = graph.int64([0])
+    const { shape } = this.#locate(tensor)
+    if (this.#castWhole) return graph.add('Slice', [this.#whole(tensor, shape), from, to, axis])
+    const rows = graph.add('Slice', [this.#declare(tensor, shape), from, to, axis])
+    return castTo(graph, rows, onnxTypeOf[tensor.dtype], 'float')
+  }
+
+  /** The whole weight as float, converted once, when the session is created: its conversion has a constant input. */
+  #whole(tensor: TensorLocation, shape: readonly number[]): string {
+    const stored = this.#declare(tensor, shape)
+    const known = this.#cast.get(stored) ?? castTo(this.#graph, stored, onnxTypeOf[tensor.dtype], 'float')
+    this.#cast.set(stored, known)
+    return known
   }
 
   #declare(tensor: TensorLocation, shape: readonly number[]): string {

@@ -18,8 +18,24 @@ export interface TextTokenizer {
    * @throws EspalierError MODEL_TOKENIZER_INVALID when the tokenizer fails at one of them
    */
   encodeEach(texts: readonly string[]): Promise<Int32Array[]>
+  /**
+   * Token ids as `encode` gives them, and where the tokens end.
+   *
+   * @param atLeast ids that are wanted: what follows may be left out; null: the whole text
+   * @throws EspalierError as `encode`
+   */
+  encodeWithEnds(text: string, atLeast: number | null): Promise<TokensWithEnds>
   /** Added tokens included. May differ from the vocabulary of the model's embedding. */
   readonly vocabularySize: number
+}
+
+export interface TokensWithEnds {
+  readonly ids: Int32Array
+  /**
+   * UTF-8 bytes of the text up to the end of each token. They never fall. A character that several tokens share
+   * belongs to the first of them; characters that no token stands for, to the token after them.
+   */
+  readonly byteEnds: Int32Array
 }
 
 const tokenizerFileName = 'tokenizer.json'
@@ -41,7 +57,11 @@ export async function loadTokenizer(directory: string): Promise<TextTokenizer> {
   const client = new TokenizerClient(file)
   return {
     vocabularySize: await client.load(),
-    encode: async (text) => (await client.encode([text], false))[0] ?? new Int32Array(),
-    encodeEach: (texts) => client.encode(texts, true),
+    encode: async (text) => (await client.encode(text, { atLeast: null, withByteEnds: false })).ids,
+    encodeEach: (texts) => client.encodeEach(texts),
+    async encodeWithEnds(text, atLeast) {
+      const { ids, byteEnds } = await client.encode(text, { atLeast, withByteEnds: true })
+      return { ids, byteEnds: byteEnds ?? new Int32Array() }
+    },
   }
 }

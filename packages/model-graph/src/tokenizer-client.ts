@@ -2,16 +2,18 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { Socket } from 'node:net'
 import { EspalierError, showValue } from '@espalier/contracts'
+import type { EncodedText, EncodeOptions } from './encode-text.js'
+
+/** What the process is asked: one text without special tokens, or several with them. */
+export type TokenizerQuestion =
+  | ({ readonly kind: 'encode'; readonly text: string } & EncodeOptions)
+  | { readonly kind: 'encodeEach'; readonly texts: readonly string[] }
 
 export type TokenizerReply =
   | { readonly kind: 'loaded'; readonly vocabularySize: number }
-  | { readonly kind: 'encoded'; readonly ids: readonly Int32Array[] }
+  | ({ readonly kind: 'encoded' } & EncodedText)
+  | { readonly kind: 'encodedEach'; readonly ids: readonly Int32Array[] }
   | { readonly kind: 'refused'; readonly found: string }
-
-export interface TokenizerRequest {
-  readonly texts: readonly string[]
-  readonly addSpecialTokens: boolean
-}
 
 /** What a process that ended without a reply leaves. */
 interface Ended {
@@ -49,22 +51,35 @@ export class TokenizerClient {
   }
 
   /** @throws EspalierError MODEL_TOKENIZER_INVALID, EVALUATION_FAILED when others keep ending the process */
-  async encode(texts: readonly string[], addSpecialTokens: boolean): Promise<Int32Array[]> {
+  encode(text: string, options: EncodeOptions): Promise<EncodedText> {
+    return this.#inTurn(async () => {
+      const reply = await this.#ask({ kind: 'encode', text, ...options }, text.length)
+      return reply.kind === 'encoded' ? { ids: reply.ids, byteEnds: reply.byteEnds } : this.#refuse(reply)
+    })
+  }
+
+  /** Each text by itself, with the special tokens that the tokenizer adds to one. Errors: see `encode`. */
+  async encodeEach(texts: readonly string[]): Promise<Int32Array[]> {
     const encoded: Int32Array[] = []
     for (const batch of cutBatches(texts)) {
-      const ids = await this.#inTurn(() => this.#encodeBatch({ texts: batch, addSpecialTokens }))
+      const ids = await this.#inTurn(() => this.#encodeBatch(batch))
       for (const each of ids) encoded.push(each)
     }
     return encoded
   }
 
-  async #encodeBatch(request: TokenizerRequest): Promise<readonly Int32Array[]> {
-    const limitMs = encodeLimitMs(countCharacters(request.texts))
-    const reply = await this.#retrying(async () => {
+  async #encodeBatch(texts: readonly string[]): Promise<readonly Int32Array[]> {
+    const reply = await this.#ask({ kind: 'encodeEach', texts }, countCharacters(texts))
+    return reply.kind === 'encodedEach' ? reply.ids : this.#refuse(reply)
+  }
+
+  #ask(question: TokenizerQuestion, characters: number): Promise<TokenizerReply | Ended> {
+    return this.#retrying(async () => {
       const started = this.#running === null ? await this.#start() : null
-      return started !== null && started.kind !== 'loaded' ? started : this.#exchange(request, limitMs)
+      return started !== null && started.kind !== 'loaded'
+        ? started
+        : this.#exchange(question, encodeLimitMs(characters))
     })
-    return reply.kind === 'encoded' ? reply.ids : this.#refuse(reply)
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -98,8 +113,8 @@ export class TokenizerClient {
     return this.#exchange(null, loadLimitMs)
   }
 
-  /** Sends a request, if any, and waits for one reply or the end of the process. */
-  async #exchange(request: TokenizerRequest | null, limitMs: number): Promise<TokenizerReply | Ended> {
+  /** Sends a question, if any, and waits for one reply or the end of the process. */
+  async #exchange(question: TokenizerQuestion | null, limitMs: number): Promise<TokenizerReply | Ended> {
     const running = this.#running
     if (running === null) return { kind: 'ended', again: true, found: 'a process that went' }
     const { child, stderr } = running
@@ -116,7 +131,7 @@ export class TokenizerClient {
         if (late) return { kind: 'ended', again: false, found: `one that takes more than ${limitMs / 1000} s` }
         return describeEnd(code, by, stderr())
       })
-      if (request !== null) child.send(request, () => undefined)
+      if (question !== null) child.send(question, () => undefined)
       return await Promise.race([replied, ended])
     } finally {
       clearTimeout(timer)

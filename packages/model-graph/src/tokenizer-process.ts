@@ -4,8 +4,10 @@
  * fills the memory (a chain of replacements); here that costs a message, not a worker.
  */
 import { Tokenizer } from 'tokenizers'
+import { encodeText } from './encode-text.js'
 import { readModelText } from './read-text.js'
-import type { TokenizerReply, TokenizerRequest } from './tokenizer-client.js'
+import { isCuttable } from './split-text.js'
+import type { TokenizerQuestion, TokenizerReply } from './tokenizer-client.js'
 
 /** Gemma's has 33 MB. */
 const maxTokenizerBytes = 128 * 2 ** 20
@@ -30,25 +32,36 @@ const tokenizer = await load().catch((error: unknown) => {
   return null
 })
 if (tokenizer !== null) {
-  process.on('message', (request: TokenizerRequest) => void encode(tokenizer, request))
-  reply({ kind: 'loaded', vocabularySize: tokenizer.getVocabSize(true) })
+  process.on('message', (question: TokenizerQuestion) => void encode(tokenizer, question))
+  reply({ kind: 'loaded', vocabularySize: tokenizer.library.getVocabSize(true) })
 }
 
-async function load(): Promise<Tokenizer> {
-  const loaded = Tokenizer.fromString(await readModelText(file, maxTokenizerBytes, 'MODEL_TOKENIZER_INVALID'))
+interface LoadedTokenizer {
+  readonly library: Tokenizer
+  readonly cuttable: boolean
+}
+
+async function load(): Promise<LoadedTokenizer> {
+  const json = await readModelText(file, maxTokenizerBytes, 'MODEL_TOKENIZER_INVALID')
+  const library = Tokenizer.fromString(json)
   // A tokenizer.json may cut or fill every text to one length; a perplexity needs all tokens and no others.
-  loaded.disableTruncation()
-  loaded.disablePadding()
-  return loaded
+  library.disableTruncation()
+  library.disablePadding()
+  return { library, cuttable: isCuttable(JSON.parse(json)) }
 }
 
-async function encode(loaded: Tokenizer, { texts, addSpecialTokens }: TokenizerRequest): Promise<void> {
+async function encode({ library, cuttable }: LoadedTokenizer, question: TokenizerQuestion): Promise<void> {
   clearTimeout(idle)
+  const texts = question.kind === 'encode' ? [question.text] : question.texts
   const characters = texts.reduce((sum, text) => sum + text.length, 0)
   const watch = setInterval(() => refuseMemory(characters), watchMs)
   try {
-    const encodings = await loaded.encodeBatch([...texts], { addSpecialTokens })
-    reply({ kind: 'encoded', ids: encodings.map((encoding) => Int32Array.from(encoding.getIds())) })
+    if (question.kind === 'encode') {
+      reply({ kind: 'encoded', ...(await encodeText(library, question.text, cuttable, question)) })
+    } else {
+      const encodings = await library.encodeBatch([...question.texts], { addSpecialTokens: true })
+      reply({ kind: 'encodedEach', ids: encodings.map((encoding) => Int32Array.from(encoding.getIds())) })
+    }
   } catch (error) {
     reply({ kind: 'refused', found: error instanceof Error ? error.message : String(error) })
   } finally {

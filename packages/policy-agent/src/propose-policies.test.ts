@@ -107,7 +107,11 @@ describe('proposePolicies with the network', () => {
 
   it('gives what the contract of a propose step says, from a real backend', async () => {
     const world = createSeparableDamage(demoModel, 1)
-    const { checkpoint, ...result } = await proposePolicies({ ...baseTask, effort, agent: 'network', predictor: world })
+    const {
+      checkpoint,
+      front: _,
+      ...result
+    } = await proposePolicies({ ...baseTask, effort, agent: 'network', predictor: world })
     expect(proposeResultSchema.parse({ ...result, seconds: 1 })).toEqual({ ...result, seconds: 1 })
     expect(['wasm', 'tensorflow']).toContain(result.backend)
     expect(checkpoint?.modules).toBe(16)

@@ -8,7 +8,7 @@ import {
   meanCompensationBias,
   solveLeastSquares,
 } from '@espalier/pruning'
-import { roundFloats } from '@espalier/tensor-files'
+import { readFloat64Range, roundFloats } from '@espalier/tensor-files'
 import type { ModuleInputSums, PruningRequest } from './pruning-request.js'
 
 /** What stands in for the removed units of one module. */
@@ -74,7 +74,7 @@ function planLeastSquares({ model, module, output, sums, channels }: PrunedModul
   const hidden = model.shape.hiddenSize
   let bias: Float32Array | null = null
   const fit = async () => {
-    const problem = { weight: await model.readFloat32(output), hidden, count, sum, gram }
+    const problem = { weight: await model.readFloat32(output), hidden, count, sum, gram: await readFloat64Range(gram) }
     const solved = solveLeastSquares(factorLeastSquares(problem, channels), channels.length)
     const weight = roundFloats(solved, output.dtype)
     bias = leastSquaresBias(problem, weight, channels)

@@ -1,6 +1,7 @@
 import type { Compensation, ImportanceMetric } from '@espalier/contracts'
 import type { HuggingFaceModel } from '@espalier/model-graph'
 import type { KeptIndices } from '@espalier/pruning'
+import type { Float64Source } from '@espalier/tensor-files'
 
 /** Sum over the calibration tokens of every input channel of a module's output projection. */
 export interface ModuleInputSums {
@@ -8,7 +9,7 @@ export interface ModuleInputSums {
   /** [inputs of o_proj or down_proj] */
   readonly sum: Float64Array
   /** sum x_i x_j for j <= i, packed rows of the lower triangle; least-squares compensation needs it. */
-  readonly gram?: Float64Array | null
+  readonly gram?: Float64Source | null
 }
 
 /** Numbers for the README of a pruned model; null: not measured. */

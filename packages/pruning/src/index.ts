@@ -1,4 +1,5 @@
-export { packedLength } from './cholesky-rows.js'
+export type { RowStorage } from './cholesky-panels.js'
+export { packedLength, rowStart } from './cholesky-rows.js'
 export { AllowedPolicies } from './constraints/allowed-policies.js'
 export {
   checkPolicyRules,
@@ -17,10 +18,14 @@ export {
 } from './importance.js'
 export {
   factorLeastSquares,
+  factorLeastSquaresInto,
   type LeastSquaresFactor,
   type LeastSquaresProblem,
   leastSquaresBias,
+  type SolutionLevels,
+  type StoredLeastSquaresFactor,
   solveLeastSquares,
+  solveStoredLeastSquares,
 } from './least-squares.js'
 export { inputChannelsOf, keptUnitsOf, type MaskMatrix, maskMatrix } from './masks.js'
 export { meanCompensationBias } from './mean-compensation.js'

@@ -1,6 +1,15 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import { factorLeastSquares, type LeastSquaresProblem, leastSquaresBias, solveLeastSquares } from './least-squares.js'
+import type { RowStorage } from './cholesky-panels.js'
+import { rowStart } from './cholesky-rows.js'
+import {
+  factorLeastSquares,
+  factorLeastSquaresInto,
+  type LeastSquaresProblem,
+  leastSquaresBias,
+  solveLeastSquares,
+  solveStoredLeastSquares,
+} from './least-squares.js'
 import { meanCompensationBias } from './mean-compensation.js'
 import { createRandomGenerator } from './random-generator.js'
 
@@ -137,6 +146,49 @@ describe('least-squares compensation', () => {
       whole.forEach((value, i) => {
         expect(value).toBeCloseTo(alone[i] ?? Number.NaN, 5)
       })
+    }
+  })
+
+  it('is the same to the last bit whatever levels are at hand', () => {
+    const { problem } = sample(11, 90, 7, 300)
+    const factor = factorLeastSquares(
+      problem,
+      Int32Array.from({ length: 90 }, (_, j) => (j * 37) % 90),
+    )
+    const known = new Map<number, Float64Array>()
+    const levels = {
+      find: (level: number) => known.get(level),
+      set: (level: number, solution: Float64Array) => void known.set(level, solution),
+    }
+    for (const kept of [89, 3, 50, 51, 52, 90, 8, 1, 0, 33]) {
+      expect(solveLeastSquares(factor, kept, levels)).toEqual(solveLeastSquares(factor, kept))
+    }
+    expect([...known.keys()].sort((a, b) => a - b)).toEqual([8, 32, 48, 88])
+  })
+
+  it('is the same to the last bit from a storage, however little of it is in memory', async () => {
+    const { problem } = sample(5, 150, 70, 400)
+    const order = Int32Array.from({ length: 140 }, (_, j) => (j * 67) % 150)
+    const factor = factorLeastSquares(problem, order)
+    for (const memoryBytes of [1, 90_000, 1e9]) {
+      const stored = new Float64Array(rowStart(140 + 70, 140))
+      let most = 0
+      const storage: RowStorage = {
+        async read(first, end) {
+          most = Math.max(most, rowStart(end, 140) - rowStart(first, 140))
+          return stored.slice(rowStart(first, 140), rowStart(end, 140))
+        },
+        async write(first, values) {
+          stored.set(values, rowStart(first, 140))
+        },
+      }
+      const inStorage = await factorLeastSquaresInto(storage, problem, order, memoryBytes, () => undefined)
+      expect(stored).toEqual(factor.rows)
+      for (const kept of [0, 1, 63, 64, 101, 140]) {
+        expect(await solveStoredLeastSquares(inStorage, kept)).toEqual(solveLeastSquares(factor, kept))
+      }
+      // Never more than a third of what is allowed, or a block of rows.
+      expect(8 * most).toBeLessThanOrEqual(Math.max(memoryBytes / 3, 8 * 32 * 140))
     }
   })
 

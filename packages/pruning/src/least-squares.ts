@@ -6,7 +6,16 @@
  * so W' = (W C[:, K] + r W[:, K]) (C[K, K] + r I)^-1, and the bias is W m - W' m_K. The ridge draws W' towards W[:, K]:
  * without correlations, or with few tokens, it is mean compensation. All in float64.
  */
-import { factorRows, packedLength, rowStart, solveRows } from './cholesky-rows.js'
+import { cutPanels, extendFromPanels, factorPanels, type RowStorage } from './cholesky-panels.js'
+import {
+  addScaledRows,
+  factorRows,
+  invertFactor,
+  packedLength,
+  type Rows,
+  rowStart,
+  solveStep,
+} from './cholesky-rows.js'
 
 /** What is known of one module: x is the input of its output matrix. */
 export interface LeastSquaresProblem {
@@ -26,8 +35,14 @@ export interface LeastSquaresFactor {
   /** Channels in the order that they may be kept. */
   readonly order: Int32Array
   readonly hidden: number
-  /** See `factorRows`. */
+  /** The inverse of the Cholesky factor, and the right-hand sides: see `factorRows` and `invertFactor`. */
   readonly rows: Float64Array
+}
+
+/** The same with its rows in a storage, of which it takes into memory about `memoryBytes` at a time. */
+export interface StoredLeastSquaresFactor extends Omit<LeastSquaresFactor, 'rows'> {
+  readonly storage: RowStorage
+  readonly memoryBytes: number
 }
 
 /**
@@ -37,22 +52,124 @@ export interface LeastSquaresFactor {
 export function factorLeastSquares(problem: LeastSquaresProblem, order: Int32Array): LeastSquaresFactor {
   const { hidden } = problem
   const n = order.length
-  const covariance = covarianceOf(problem)
-  const ridge = ridgeOf(covariance, problem.sum.length, problem.count)
   const rows = new Float64Array(rowStart(n + hidden, n))
-  for (let i = 0; i < n; i++) {
-    const start = rowStart(i, n)
-    for (let j = 0; j <= i; j++) rows[start + j] = entryOf(covariance, order[i] as number, order[j] as number)
-    rows[start + i] = (rows[start + i] as number) + ridge
-  }
-  fillTargets(rows, problem, order, covariance, ridge)
+  fillRows({ values: rows, first: 0, end: n + hidden }, problem, order, ridgeOf(problem))
   factorRows(rows, n, hidden)
+  invertFactor(rows, n)
   return { order, hidden, rows }
 }
 
-/** The fitted weights of the first `kept` channels of the order, [hidden, kept], columns by rising channel. */
-export function solveLeastSquares({ order, hidden, rows }: LeastSquaresFactor, kept: number): Float32Array {
-  const solved = solveRows(rows, order.length, hidden, kept)
+/**
+ * `factorLeastSquares` into a storage: the same numbers, to the last bit.
+ * @param checkAborted called now and then; throws to give up
+ */
+export async function factorLeastSquaresInto(
+  storage: RowStorage,
+  problem: LeastSquaresProblem,
+  order: Int32Array,
+  memoryBytes: number,
+  checkAborted: () => void,
+): Promise<StoredLeastSquaresFactor> {
+  const { hidden } = problem
+  const n = order.length
+  const ridge = ridgeOf(problem)
+  for (const { first, end } of cutPanels(n, hidden, memoryBytes)) {
+    checkAborted()
+    const values = new Float64Array(rowStart(end, n) - rowStart(first, n))
+    fillRows({ values, first, end }, problem, order, ridge)
+    await storage.write(first, values)
+  }
+  await factorPanels(storage, n, hidden, memoryBytes, checkAborted)
+  return { order, hidden, storage, memoryBytes }
+}
+
+/** Solutions of a factor at some numbers of kept channels, from which others are carried on. */
+export interface SolutionLevels {
+  /** Columns by order, [hidden, level]; undefined: not known. */
+  find(level: number): Float64Array | undefined
+  set(level: number, solution: Float64Array): void
+}
+
+/** Levels of a module: a solution is carried on over at most a 16th of its channels. */
+const levelsOfModule = 16
+
+/**
+ * The fitted weights of the first `kept` channels of the order, [hidden, kept], columns by rising channel. Costs
+ * hidden kept^2 / 2 multiplications, or hidden kept n / 32 on average with its level at hand. Levels change nothing in
+ * the result, to the last bit.
+ */
+export function solveLeastSquares(factor: LeastSquaresFactor, kept: number, levels?: SolutionLevels): Float32Array {
+  const { order, hidden, rows } = factor
+  const n = order.length
+  const all = { values: rows, first: 0, end: n + hidden }
+  const solution = planSolution(factor, kept, levels).reduce<Float64Array>(
+    (known, { from, to, isLevel }) => {
+      const solved = widen(known, hidden, from, to)
+      for (let row = 0; row < hidden; row++) {
+        const factors = rows.subarray(rowStart(n + row, n), rowStart(n + row + 1, n))
+        addScaledRows(all, n, factors, solved.subarray(row * to, (row + 1) * to), from, to)
+      }
+      if (isLevel) levels?.set(to, solved)
+      return solved
+    },
+    startOf(factor, kept, levels),
+  )
+  return inChannelOrder(solution, factor, kept)
+}
+
+/** `solveLeastSquares` from a storage. */
+export async function solveStoredLeastSquares(
+  factor: StoredLeastSquaresFactor,
+  kept: number,
+  levels?: SolutionLevels,
+): Promise<Float32Array> {
+  const { order, hidden, storage, memoryBytes } = factor
+  let solution = startOf(factor, kept, levels)
+  for (const { from, to, isLevel } of planSolution(factor, kept, levels)) {
+    solution = widen(solution, hidden, from, to)
+    await extendFromPanels(storage, order.length, hidden, solution, from, to, memoryBytes)
+    if (isLevel) levels?.set(to, solution)
+  }
+  return inChannelOrder(solution, factor, kept)
+}
+
+type Factored = Pick<LeastSquaresFactor, 'order' | 'hidden'>
+
+function levelStep({ order }: Factored): number {
+  return solveStep * Math.ceil(order.length / levelsOfModule / solveStep)
+}
+
+/** The highest known level that is not above `kept`; 0: none. */
+function knownLevel(factor: Factored, kept: number, levels: SolutionLevels | undefined): number {
+  const step = levelStep(factor)
+  let level = kept - (kept % step)
+  while (level > 0 && levels?.find(level) === undefined) level -= step
+  return Math.max(0, level)
+}
+
+function startOf(factor: Factored, kept: number, levels: SolutionLevels | undefined): Float64Array {
+  return levels?.find(knownLevel(factor, kept, levels)) ?? new Float64Array()
+}
+
+interface SolutionPart {
+  readonly from: number
+  readonly to: number
+  readonly isLevel: boolean
+}
+
+/** From the known level to the one below `kept`, which is remembered, and on to `kept`. */
+function planSolution(factor: Factored, kept: number, levels: SolutionLevels | undefined): SolutionPart[] {
+  const known = knownLevel(factor, kept, levels)
+  const level = levels === undefined ? known : kept - (kept % levelStep(factor))
+  const parts = [
+    { from: known, to: level, isLevel: true },
+    { from: level, to: kept, isLevel: false },
+  ]
+  return parts.filter(({ from, to }) => from < to)
+}
+
+/** Columns by order as columns by rising channel, in float32. */
+function inChannelOrder(solved: Float64Array, { order, hidden }: Factored, kept: number): Float32Array {
   const positions = Int32Array.from({ length: kept }, (_, i) => i).sort(
     (a, b) => (order[a] as number) - (order[b] as number),
   )
@@ -63,6 +180,13 @@ export function solveLeastSquares({ order, hidden, rows }: LeastSquaresFactor, k
     }
   }
   return weight
+}
+
+/** [hidden, from] as the first columns of [hidden, to], zeros after them. */
+function widen(solution: Float64Array, hidden: number, from: number, to: number): Float64Array {
+  const wide = new Float64Array(hidden * to)
+  for (let row = 0; row < hidden; row++) wide.set(solution.subarray(row * from, (row + 1) * from), row * to)
+  return wide
 }
 
 /** W m - W' m_K, [hidden]: what the kept channels do not give on average. */
@@ -84,15 +208,11 @@ export function leastSquaresBias(
   })
 }
 
-/** E[(x - m) (x - m)^T], packed as the Gram matrix is. */
-function covarianceOf({ gram, sum, count }: LeastSquaresProblem): Float64Array {
-  const covariance = new Float64Array(gram.length)
-  for (let i = 0, at = 0; i < sum.length; i++) {
-    const mean = (sum[i] as number) / count
-    for (let j = 0; j <= i; j++, at++)
-      covariance[at] = (gram[at] as number) / count - (mean * (sum[j] as number)) / count
-  }
-  return covariance
+/** E[(x_i - m_i) (x_j - m_j)] */
+function covarianceOf({ gram, sum, count }: LeastSquaresProblem, i: number, j: number): number {
+  const [low, high] = i >= j ? [j, i] : [i, j]
+  const mean = (sum[high] as number) / count
+  return (gram[packedLength(high) + low] as number) / count - (mean * (sum[low] as number)) / count
 }
 
 /**
@@ -100,13 +220,16 @@ function covarianceOf({ gram, sum, count }: LeastSquaresProblem): Float64Array {
  * towards a multiple of the identity (Chen, Wiesel, Eldar, Hero, IEEE Trans. Signal Processing 58, 2010, eq. 23):
  * it falls with the number of tokens and grows with the number of directions that the inputs have.
  */
-function ridgeOf(covariance: Float64Array, inputs: number, count: number): number {
+function ridgeOf(problem: LeastSquaresProblem): number {
+  const { count } = problem
+  const inputs = problem.sum.length
   let trace = 0
   let squares = 0
-  for (let i = 0, at = 0; i < inputs; i++) {
-    for (let j = 0; j < i; j++, at++) squares += 2 * (covariance[at] as number) ** 2
-    trace += covariance[at] as number
-    squares += (covariance[at++] as number) ** 2
+  for (let i = 0; i < inputs; i++) {
+    for (let j = 0; j < i; j++) squares += 2 * covarianceOf(problem, i, j) ** 2
+    const variance = covarianceOf(problem, i, i)
+    trace += variance
+    squares += variance ** 2
   }
   // Inputs that never vary tell nothing: any ridge leaves their weights alone.
   if (!(trace > 0)) return 1
@@ -121,26 +244,24 @@ function ridgeOf(covariance: Float64Array, inputs: number, count: number): numbe
 /** Leaves the ridge finite where the formula asks for the identity alone. */
 const mostShrinkage = 1 - 1e-6
 
-function entryOf(packed: Float64Array, i: number, j: number): number {
-  return packed[i >= j ? packedLength(i) + j : packedLength(j) + i] as number
-}
-
-/** The right-hand sides W C[:, order] + r W[:, order], one row of W each. */
-function fillTargets(
-  rows: Float64Array,
-  { weight, hidden, sum }: LeastSquaresProblem,
-  order: Int32Array,
-  covariance: Float64Array,
-  ridge: number,
-): void {
-  const inputs = sum.length
+/** Rows of C[order, order] + r I, then of W C[:, order] + r W[:, order], one row of W each. */
+function fillRows({ values, first, end }: Rows, problem: LeastSquaresProblem, order: Int32Array, ridge: number): void {
   const n = order.length
+  const base = rowStart(first, n)
+  for (let i = first; i < Math.min(n, end); i++) {
+    const start = rowStart(i, n) - base
+    for (let j = 0; j <= i; j++) values[start + j] = covarianceOf(problem, order[i] as number, order[j] as number)
+    values[start + i] = (values[start + i] as number) + ridge
+  }
+  if (end <= n) return
+  const { weight } = problem
+  const inputs = problem.sum.length
   const column = new Float64Array(inputs)
   for (let k = 0; k < n; k++) {
     const channel = order[k] as number
-    for (let j = 0; j < inputs; j++) column[j] = entryOf(covariance, j, channel)
+    for (let j = 0; j < inputs; j++) column[j] = covarianceOf(problem, j, channel)
     column[channel] = (column[channel] as number) + ridge
-    for (let row = 0; row < hidden; row++) {
+    for (let row = Math.max(0, first - n); row < end - n; row++) {
       const start = row * inputs
       let [even, odd] = [0, 0]
       for (let j = 0; j + 1 < inputs; j += 2) {
@@ -148,7 +269,7 @@ function fillTargets(
         odd += (weight[start + j + 1] as number) * (column[j + 1] as number)
       }
       if (inputs % 2 === 1) even += (weight[start + inputs - 1] as number) * (column[inputs - 1] as number)
-      rows[rowStart(n + row, n) + k] = even + odd
+      values[rowStart(n + row, n) - base + k] = even + odd
     }
   }
 }

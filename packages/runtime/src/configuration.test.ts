@@ -52,6 +52,7 @@ describe('loadConfiguration', () => {
     ['PORT', '70000'],
     ['PORT', '8o80'],
     ['ESPALIER_THREADS', '0'],
+    ['ESPALIER_WEIGHTS', 'fp16'],
     ['ESPALIER_LEASE_MS', '-1'],
     ['LOG_LEVEL', 'loud'],
     ['ESPALIER_URL', 'localhost:8080'],

@@ -9,6 +9,9 @@ export type LogLevel = (typeof logLevels)[number]
 const providerChoices = ['auto', ...executionProviders] as const
 const precisionChoices = ['auto', ...precisions] as const
 
+const weightPrecisions = ['stored', 'fp32'] as const
+type WeightPrecision = (typeof weightPrecisions)[number]
+
 /** Everything the environment can say, parsed. */
 export interface Configuration {
   /** Postgres to use; null: the embedded one. Holds a password. */
@@ -33,6 +36,8 @@ export interface Configuration {
   readonly deviceId: number
   /** In which searches are computed that an evaluator prepares; `auto`: the type of the weights on a GPU, else fp32. */
   readonly precision: Precision | 'auto'
+  /** How evaluators keep half-precision weights where products are float: as stored, or all converted once. */
+  readonly weights: WeightPrecision
   /** Memory that an evaluator may take, bytes; null: what its device has. */
   readonly memoryBytes: number | null
   /** Address of a running service, for clients. */
@@ -100,6 +105,7 @@ const environmentSchema = z.object({
     .regex(/^\d+(\.\d+)?(MB|GB)$/, { error: 'must be a number with MB or GB, as in 24GB' })
     .transform((value) => Number.parseFloat(value) * (value.endsWith('GB') ? 1e9 : 1e6))
     .optional(),
+  ESPALIER_WEIGHTS: z.enum(weightPrecisions, { error: `must be one of ${weightPrecisions.join(', ')}` }).optional(),
   ESPALIER_URL: urlWith('http:', 'https:').optional(),
   ESPALIER_API_KEY: z
     .string()
@@ -161,6 +167,7 @@ export function loadConfiguration(environment: NodeJS.ProcessEnv = process.env):
     provider: variables.ESPALIER_PROVIDER ?? 'auto',
     deviceId: variables.ESPALIER_DEVICE ?? 0,
     precision: variables.ESPALIER_PRECISION ?? 'auto',
+    weights: variables.ESPALIER_WEIGHTS ?? 'stored',
     memoryBytes: variables.ESPALIER_MEMORY ?? null,
     url: variables.ESPALIER_URL ?? null,
     apiKey: variables.ESPALIER_API_KEY ?? null,

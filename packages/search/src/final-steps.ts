@@ -1,4 +1,14 @@
-import type { EvaluatePayload, EvaluationPurpose, KeptUnits, NewStep, PrepareResult, Split } from '@espalier/contracts'
+import {
+  type CompensatedPerplexity,
+  type Compensation,
+  compensations,
+  type EvaluatePayload,
+  type EvaluationPurpose,
+  type KeptUnits,
+  type NewStep,
+  type PrepareResult,
+  type Split,
+} from '@espalier/contracts'
 import { sparsityOf } from '@espalier/pruning'
 import { type Measurement, policyKey, type SearchView } from './search-view.js'
 
@@ -58,7 +68,63 @@ export function testEvaluations(view: SearchView, prepared: PrepareResult, round
     const winner = winnerOf(view, prepared, targetIndex)
     if (winner) policies.push({ targetIndex, kept: winner.payload.keptUnits })
   })
-  return evaluations(view, policies, 'test', 'test', windowsOf(view, prepared, 'test'), round)
+  const tests = evaluations(view, policies, 'test', 'test', windowsOf(view, prepared, 'test'), round)
+  return [...tests, ...comparisonEvaluations(view, prepared, round, tests.length)]
+}
+
+/** Compensations that a search under `compensation` can measure: fitting weights needs what only its own search records. */
+export function comparedCompensations(compensation: Compensation): Compensation[] {
+  return compensations.slice(0, compensations.indexOf(compensation) + 1)
+}
+
+/** The winners under the compensations that the search did not use: what the one it used is worth. */
+function comparisonEvaluations(
+  view: SearchView,
+  prepared: PrepareResult,
+  round: number,
+  firstIndex: number,
+): NewStep<'evaluate'>[] {
+  const { metric } = view.method
+  const windows = comparisonWindows(view, prepared)
+  const winners = new Map<string, { targetIndex: number; kept: KeptUnits }>()
+  view.settings.targets.forEach((_, targetIndex) => {
+    const kept = winnerOf(view, prepared, targetIndex)?.payload.keptUnits
+    if (kept && !winners.has(policyKey(kept))) winners.set(policyKey(kept), { targetIndex, kept })
+  })
+  const others = comparedCompensations(view.compensation).slice(0, -1)
+  const payloads = [...winners.values()].flatMap(({ targetIndex, kept }) =>
+    others.map((compensation): EvaluatePayload => {
+      const policy = { targetIndex, keptUnits: [...kept], sparsity: sparsityOf(view.model, kept) }
+      const method = { metric, compensation }
+      return { purpose: 'comparison', split: 'test', windows, predicted: null, ...policy, method }
+    }),
+  )
+  return payloads.map((payload, index) => ({ kind: 'evaluate', round, index: firstIndex + index, payload }))
+}
+
+function comparisonWindows(view: SearchView, prepared: PrepareResult): number {
+  return Math.min(view.settings.validationWindows, windowsOf(view, prepared, 'test'))
+}
+
+/** A policy on the same windows of the test split under each compensation measured. */
+export function compensationsOf(view: SearchView, prepared: PrepareResult, kept: KeptUnits): CompensatedPerplexity[] {
+  if (view.chosen === null) return []
+  const { metric } = view.chosen
+  const windows = comparisonWindows(view, prepared)
+  return comparedCompensations(view.compensation).flatMap((compensation) => {
+    const isOwn = compensation === view.compensation
+    const measured = isOwn
+      ? testOf(view, prepared, kept)
+      : view.findMeasurement(kept, 'test', windows, { metric, compensation })
+    if (!measured) return []
+    return [{ compensation, testPerplexity: perplexityOfFirst(measured.result.nll, windows, view) }]
+  })
+}
+
+/** exp of the mean negative log-likelihood over the first windows of a measurement. */
+function perplexityOfFirst(nll: readonly number[], windows: number, { settings }: SearchView): number {
+  const total = nll.slice(0, windows).reduce((sum, value) => sum + value, 0)
+  return Math.exp(total / (Math.min(windows, nll.length) * (settings.windowLength - 1)))
 }
 
 export function exportSteps(view: SearchView, prepared: PrepareResult, round: number): NewStep<'export'>[] {
@@ -75,6 +141,7 @@ export function exportSteps(view: SearchView, prepared: PrepareResult, round: nu
       sparsity: payload.sparsity,
       logPerplexity: result.logPerplexity,
       windows: payload.windows,
+      method: view.method,
       report: {
         denseTestPerplexity: dense,
         uniformTestPerplexity: testOf(view, prepared, target.uniform())?.result.perplexity ?? null,
@@ -99,7 +166,8 @@ function evaluations(
     const key = policyKey(kept)
     if (distinct.has(key)) continue
     const sparsity = sparsityOf(view.model, kept)
-    distinct.set(key, { purpose, targetIndex, keptUnits: [...kept], sparsity, split, windows, predicted: null })
+    const policy = { targetIndex, keptUnits: [...kept], sparsity }
+    distinct.set(key, { purpose, split, windows, predicted: null, ...policy, method: view.method })
   }
   return [...distinct.values()].map((payload, index) => ({ kind: 'evaluate', round, index, payload }))
 }

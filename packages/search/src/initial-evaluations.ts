@@ -1,5 +1,13 @@
-import type { EvaluatePayload, EvaluationPurpose, KeptUnits, NewStep } from '@espalier/contracts'
+import {
+  type EvaluatePayload,
+  type EvaluationPurpose,
+  importanceMetrics,
+  type KeptUnits,
+  type NewStep,
+  type PruningMethod,
+} from '@espalier/contracts'
 import { createRandomGenerator, sparsityOf } from '@espalier/pruning'
+import { trialTargetIndex } from './choose-method.js'
 import type { BudgetPlan } from './plan-budget.js'
 import { probePolicies } from './probe-policies.js'
 import { policyKey, type SearchView } from './search-view.js'
@@ -7,11 +15,22 @@ import { policyKey, type SearchView } from './search-view.js'
 /** How often a random policy is drawn again when it was drawn already: tiny models have few policies. */
 const RANDOM_ATTEMPTS = 20
 
+/** The uniform policy of the middle target under every metric: the first evaluations of a search that chooses one. */
+export function trialEvaluations(view: SearchView): NewStep<'evaluate'>[] {
+  const targetIndex = trialTargetIndex(view.rules.targets)
+  const kept = view.targetAt(targetIndex).uniform()
+  return importanceMetrics.flatMap((metric, index) => {
+    const list = new EvaluationList(view, { metric, compensation: view.compensation })
+    list.add('trial', targetIndex, kept)
+    return list.steps(0, index)
+  })
+}
+
 /** Evaluations before the first round: dense, uniform for every target, probes, random policies. */
-export function initialEvaluations(view: SearchView, budget: BudgetPlan): NewStep<'evaluate'>[] {
+export function initialEvaluations(view: SearchView, budget: BudgetPlan, firstIndex: number): NewStep<'evaluate'>[] {
   const { model, settings } = view
   const dense = model.modules.map((module) => module.units)
-  const payloads = new EvaluationList(view)
+  const payloads = new EvaluationList(view, view.method)
   payloads.add('dense', null, dense)
   view.rules.targets.forEach((target, index) => {
     payloads.add('uniform', index, target.uniform())
@@ -23,19 +42,21 @@ export function initialEvaluations(view: SearchView, budget: BudgetPlan): NewSte
     const targetIndex = index % settings.targets.length
     addRandomPolicy(payloads, view, targetIndex, index)
   }
-  return payloads.steps(0)
+  return payloads.steps(0, firstIndex)
 }
 
-/** A list of evaluations, on the windows of the search unless said otherwise, in which no policy stands twice. */
+/** A list of evaluations, on the windows of the search unless said otherwise: no policy stands in it twice, and none that is measured. */
 export class EvaluationList {
   readonly #view: SearchView
+  readonly #method: PruningMethod
   readonly #payloads = new Map<string, EvaluatePayload>()
 
-  constructor(view: SearchView) {
+  constructor(view: SearchView, method: PruningMethod) {
     this.#view = view
+    this.#method = method
   }
 
-  /** @returns false when the policy is in the list already */
+  /** @returns false when the policy is in the list already, or measured */
   add(
     purpose: EvaluationPurpose,
     targetIndex: number | null,
@@ -44,7 +65,7 @@ export class EvaluationList {
     windows = this.#view.settings.validationWindows,
   ): boolean {
     const key = policyKey(kept)
-    if (this.#payloads.has(key)) return false
+    if (this.#payloads.has(key) || this.#isMeasured(kept)) return false
     this.#payloads.set(key, {
       purpose,
       targetIndex,
@@ -53,12 +74,22 @@ export class EvaluationList {
       split: 'validation',
       windows,
       predicted,
+      method: this.#method,
     })
     return true
   }
 
-  steps(round: number): NewStep<'evaluate'>[] {
-    return [...this.#payloads.values()].map((payload, index) => ({ kind: 'evaluate', round, index, payload }))
+  steps(round: number, firstIndex = 0): NewStep<'evaluate'>[] {
+    return [...this.#payloads.values()].map((payload, position) => ({
+      kind: 'evaluate',
+      round,
+      index: firstIndex + position,
+      payload,
+    }))
+  }
+
+  #isMeasured(kept: KeptUnits): boolean {
+    return this.#view.findMeasurement(kept, 'validation', this.#view.settings.validationWindows) !== undefined
   }
 }
 

@@ -1,16 +1,18 @@
-import type { SearchSettings } from '@espalier/contracts'
+import { importanceMetrics, type SearchSettings } from '@espalier/contracts'
 import type { AllowedPolicies, PrunableModel } from '@espalier/pruning'
 import { probedModules, probePolicies } from './probe-policies.js'
 import { costOf, type RungSettings, rungsOf } from './rungs.js'
 
 /** The settings that decide how a budget is spent. */
-export type BudgetSettings = Pick<SearchSettings, 'budget' | 'agent' | 'finalists'> &
+export type BudgetSettings = Pick<SearchSettings, 'budget' | 'agent' | 'finalists' | 'metric'> &
   RungSettings & {
     readonly targets: readonly unknown[]
   }
 
 /** How the real evaluations of a search are spent. Every number follows from the settings and the model's shape. */
 export interface BudgetPlan {
+  /** Uniform policies measured only to choose the metric: one for each metric but the one chosen; 0: none is tried. */
+  readonly trials: number
   /** Layers that one probe prunes together; 0: no probes. */
   readonly probeLayers: number
   readonly probes: number
@@ -24,6 +26,8 @@ export interface BudgetPlan {
   readonly finalists: number
 }
 
+/** Share of the budget that the choice of the metric may take. */
+const TRIAL_SHARE = 0.1
 /** Probes are measured on the longest rung on which they take no more than this share of the free evaluations. */
 const PROBE_RUNG_SHARE = 0.2
 /** Share of the free evaluations that probes may take on the shortest rung. Beyond it neighbouring layers share one. */
@@ -54,7 +58,9 @@ export function planBudget(
   allowed: AllowedPolicies | null = null,
 ): BudgetPlan {
   const targets = settings.targets.length
+  const trials = planTrials(settings)
   const none = {
+    trials,
     probeLayers: 0,
     probes: 0,
     probeWindows: settings.validationWindows,
@@ -64,7 +70,7 @@ export function planBudget(
   }
   if (settings.agent === 'uniform') return none
   const finalists = longerFinal ? planFinalists(settings) : 0
-  const free = settings.budget - minimumBudget(targets) - finalists * targets
+  const free = settings.budget - minimumBudget(targets) - trials - finalists * targets
   if (free <= 0) return none
   if (settings.agent === 'random') return { ...none, perRound: splitRounds(free, targets), finalists }
 
@@ -72,7 +78,13 @@ export function planBudget(
   const rest = Math.floor(free - plannedProbes.probes * costOf({ windows: plannedProbes.probeWindows }, settings))
   const perRound = splitRounds(rest - Math.floor(rest * RANDOM_SHARE), targets)
   const guided = perRound.reduce((sum, count) => sum + count * targets, 0)
-  return { ...plannedProbes, randoms: rest - guided, perRound, finalists }
+  return { trials, ...plannedProbes, randoms: rest - guided, perRound, finalists }
+}
+
+/** Uniform policies that are measured only to choose the metric. */
+export function planTrials({ metric, budget }: Pick<BudgetSettings, 'metric' | 'budget'>): number {
+  const extra = importanceMetrics.length - 1
+  return metric === 'auto' && extra <= budget * TRIAL_SHARE ? extra : 0
 }
 
 function planFinalists({ budget, finalists, targets }: BudgetSettings): number {

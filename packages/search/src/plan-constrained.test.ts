@@ -62,6 +62,32 @@ describe('a search under constraints', () => {
     for (const kept of probes) expect(kept.filter((count, m) => count < (m % 2 ? 512 : 3))).toEqual([256])
   })
 
+  it('tries every metric on the uniform policy of the middle target by sparsity, once the times are known', () => {
+    const targets: SearchTarget[] = [0.5, { resource: 'latency', ratio: 0.9 }, 0.3]
+    const settings: SearchSettings = { ...settingsOf(targets, { channelMultiple: 8 }), metric: 'auto' }
+    const rules = createPolicyRules(shape, settings, latenciesOf(shape))
+    const [slow, middle, sparse] = rules.targets.toSorted((a, b) => a.sparsity - b.sparsity)
+    expect([slow, middle, sparse]).toEqual([rules.targets[1], rules.targets[2], rules.targets[0]])
+    const { steps, plan } = simulateSearch({
+      ...{ shape, settings, order: createRandomGenerator(3) },
+      penaltyOf: ({ metric }) => (metric === 'magnitude' ? 0 : 0.1),
+    })
+    expect(plan.state).toBe('SUCCEEDED')
+    expect(plan.result?.method).toMatchObject({ metric: 'magnitude', compensation: 'mean' })
+    expect(plan.result?.method?.trials.map(({ sparsityTarget }) => sparsityTarget)).toEqual([0.3, 0.3, 0.3])
+    const trials = steps.flatMap((step) =>
+      step.kind === 'evaluate' && step.payload.purpose === 'trial' ? [step.payload] : [],
+    )
+    expect(trials).toHaveLength(3)
+    for (const { keptUnits, targetIndex } of trials) {
+      expect(targetIndex).toBe(2)
+      expect(keptUnits).toEqual(middle?.uniform())
+    }
+    const proposals = steps.flatMap((step) => (step.kind === 'propose' ? [step.payload.method] : []))
+    for (const method of proposals) expect(method).toEqual({ metric: 'magnitude', compensation: 'mean' })
+    expect(proposals.length).toBeGreaterThan(0)
+  })
+
   it('has no sparsity for a time before it was measured', () => {
     const settings = settingsOf([{ resource: 'latency', ratio: 0.5 }], {})
     const { progress } = planNextSteps({ settings, shape, steps: [] })

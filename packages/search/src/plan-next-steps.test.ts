@@ -1,4 +1,4 @@
-import type { ModelShape, SearchSettings, StepRecord } from '@espalier/contracts'
+import { importanceMetrics, type ModelShape, type SearchSettings, type StepRecord } from '@espalier/contracts'
 import { createPrunableModel, createRandomGenerator, sparsityOf } from '@espalier/pruning'
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
@@ -59,6 +59,8 @@ const anySearch = fc.record({
     fidelity: fc.constantFrom('auto' as const, 'full' as const),
     windowLength: fc.constantFrom(64, 256),
     validationWindows: fc.constantFrom(8, 16),
+    metric: fc.constantFrom('wanda' as const, 'fluctuation' as const, 'auto' as const),
+    compensation: fc.constantFrom('none' as const, 'mean' as const, 'least-squares' as const, 'auto' as const),
     minimumImprovement: fc.constantFrom(0, 0.001, 1),
   }),
   orderSeed: fc.integer({ min: 0, max: 1000 }),
@@ -83,7 +85,7 @@ describe('a search', () => {
         expect(onValidation.every((e) => e.purpose === 'probe' || e.windows >= full.validationWindows)).toBe(true)
         const counted = plan.result?.evaluations.byWindows?.reduce((sum, { evaluations }) => sum + evaluations, 0)
         expect(counted).toBe(onValidation.length)
-        const keys = evaluated(steps).map((e) => `${e.split}/${e.windows}/${e.keptUnits}`)
+        const keys = evaluated(steps).map((e) => `${JSON.stringify(e.method)}/${e.split}/${e.windows}/${e.keptUnits}`)
         expect(new Set(keys).size).toBe(keys.length)
         const model = createPrunableModel(shape)
         for (const [index, target] of full.targets.entries()) {
@@ -95,7 +97,7 @@ describe('a search', () => {
           expect(found?.validationPerplexity).toBeLessThanOrEqual((found?.uniform.validationPerplexity ?? 0) * 1.05)
         }
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     )
   })
 
@@ -110,6 +112,54 @@ describe('a search', () => {
       }),
       { numRuns: 60 },
     )
+  })
+
+  it('left to choose a metric takes the one whose uniform policy is best, and measures all else under it', () => {
+    const settings = settingsOf({ metric: 'auto', compensation: 'auto' })
+    const penalties = { magnitude: 0.3, wanda: 0.1, fluctuation: 0.05 }
+    const { steps, plan } = simulateSearch({
+      shape: shapeOf(8, 3, 512),
+      settings,
+      order: createRandomGenerator(1),
+      penaltyOf: ({ metric }) => penalties[metric],
+    })
+    const method = plan.result?.method
+    expect(method).toMatchObject({ metric: 'fluctuation', compensation: 'mean' })
+    expect(method?.reasons[0]).toMatch(/^metric: fluctuation, because the uniform policy at 35 % has perplexity/)
+    expect(method?.reasons[1]).toMatch(
+      /^compensation: mean, because 512 calibration tokens are 1\.0 for each of the 512/,
+    )
+    const trials = evaluated(steps).filter(({ purpose }) => purpose === 'trial')
+    expect(trials.map((trial) => trial.method?.metric)).toEqual([...importanceMetrics])
+    const others = evaluated(steps).filter(({ purpose }) => purpose !== 'trial')
+    expect(new Set(others.map((evaluation) => evaluation.method?.metric))).toEqual(new Set(['fluctuation']))
+    expect(plan.result?.evaluations.total).toBeGreaterThan(settings.budget - 3)
+    expect(plan.result?.evaluations.total).toBeLessThanOrEqual(settings.budget)
+  })
+
+  it('takes least squares when there are enough calibration tokens, and shows what it is worth', () => {
+    const settings = settingsOf({ compensation: 'auto', calibrationWindows: 16, budget: 30, finalWindows: 16 })
+    const { plan, steps } = simulateSearch({
+      shape: shapeOf(8, 3, 512),
+      settings,
+      order: createRandomGenerator(1),
+      penaltyOf: ({ compensation }) => (compensation === 'least-squares' ? 0 : compensation === 'mean' ? 0.1 : 0.2),
+    })
+    expect(steps.find(({ kind }) => kind === 'prepare')?.payload).toEqual({ gram: true })
+    expect(plan.result?.method?.compensation).toBe('least-squares')
+    for (const { compensations } of plan.result?.targets ?? []) {
+      expect(compensations?.map(({ compensation }) => compensation)).toEqual(['none', 'mean', 'least-squares'])
+      const [none = 0, mean = 0, leastSquares = 0] = (compensations ?? []).map((each) => Math.log(each.testPerplexity))
+      expect(none - leastSquares).toBeCloseTo(0.2, 6)
+      expect(mean - leastSquares).toBeCloseTo(0.1, 6)
+    }
+  })
+
+  it('leaves the usual metric where the budget is too small to try all', () => {
+    const settings = settingsOf({ metric: 'auto', budget: 12 })
+    const { plan, steps } = simulateSearch({ shape: shapeOf(8, 3, 512), settings, order: createRandomGenerator(1) })
+    expect(plan.result?.method).toMatchObject({ metric: 'wanda', trials: [] })
+    expect(evaluated(steps).some(({ purpose }) => purpose === 'trial')).toBe(false)
   })
 
   it('spends its whole budget on the demonstration shape', () => {

@@ -15,7 +15,8 @@ export function planNextSteps(record: SearchRecord): SearchPlan {
   if (failure) return planOf(view, 'FAILED', [], failure)
 
   for (const phase of searchPhases(view)) {
-    const existing = view.stepsOf(phase.kind, phase.round)
+    const [first, end] = phase.indices ?? [0, Number.POSITIVE_INFINITY]
+    const existing = view.stepsOf(phase.kind, phase.round).filter(({ index }) => index >= first && index < end)
     if (existing.length > 0) {
       if (existing.every(hasEnded)) continue
       return planOf(view, isUnclaimed(phase.state, existing) ? 'QUEUED' : phase.state, [])

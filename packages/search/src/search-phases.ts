@@ -1,8 +1,8 @@
 import type { NewStep, PrepareResult, SearchPlan, StepKind } from '@espalier/contracts'
 import { exportSteps, finalEvaluations, finalWindows, testEvaluations } from './final-steps.js'
-import { initialEvaluations } from './initial-evaluations.js'
-import { planBudget } from './plan-budget.js'
-import type { SearchView } from './search-view.js'
+import { initialEvaluations, trialEvaluations } from './initial-evaluations.js'
+import { type BudgetPlan, planBudget } from './plan-budget.js'
+import { countTrials, type SearchView } from './search-view.js'
 import { expectedImprovement, selectPolicies } from './select-policies.js'
 
 /** Steps that are created together, and that must all have ended before the search goes on. */
@@ -10,7 +10,9 @@ export interface Phase {
   readonly state: SearchPlan['state']
   readonly kind: StepKind
   readonly round: number
-  /** Called once, when no step of this kind and round exists yet. */
+  /** Indices of its steps, from the first up to before the second; default: all of the kind and round. */
+  readonly indices?: readonly [first: number, end: number]
+  /** Called once, when no step of this kind and round (and these indices) exists yet. */
   readonly create: () => readonly NewStep[]
 }
 
@@ -25,12 +27,12 @@ const INCUMBENTS = 6
  * at any instant.
  */
 export function* searchPhases(view: SearchView): Generator<Phase, void> {
-  yield { state: 'PREPARING', kind: 'prepare', round: 0, create: () => [step('prepare', 0, {})] }
+  yield { state: 'PREPARING', kind: 'prepare', round: 0, create: () => [step('prepare', 0, preparePayload(view))] }
   const prepared = view.findResult('prepare', 0)
   if (!prepared) return
 
   const budget = planBudget(view.settings, view.model, hasLongerFinal(view, prepared), view.rules.allowed)
-  yield { state: 'SEARCHING', kind: 'evaluate', round: 0, create: () => initialEvaluations(view, budget) }
+  yield* initialPhases(view, budget)
 
   const rounds = budget.perRound.length
   let converged = false
@@ -43,10 +45,24 @@ export function* searchPhases(view: SearchView): Generator<Phase, void> {
   yield* endPhases(view, prepared, budget.finalists, rounds + 1)
 }
 
+/** First the metric is chosen, if that is left to the search; everything after is measured under it. */
+function* initialPhases(view: SearchView, budget: BudgetPlan): Generator<Phase> {
+  const trials = countTrials(view.settings)
+  const phase = { state: 'SEARCHING', kind: 'evaluate', round: 0 } as const
+  if (trials > 0) yield { ...phase, indices: [0, trials], create: () => trialEvaluations(view) }
+  const indices = [trials, Number.POSITIVE_INFINITY] as const
+  yield { ...phase, indices, create: () => initialEvaluations(view, budget, trials) }
+}
+
+/** Gram matrices are recorded where weights will be fitted. */
+function preparePayload(view: SearchView) {
+  return { gram: view.compensation === 'least-squares' }
+}
+
 function* searchRound(view: SearchView, round: number, count: number): Generator<Phase, 'converged' | 'searched'> {
   const state = 'SEARCHING'
   const guided = view.settings.agent === 'network'
-  if (guided) yield { state, kind: 'train', round, create: () => [step('train', round, {})] }
+  if (guided) yield { state, kind: 'train', round, create: () => [step('train', round, { method: view.method })] }
   yield { state, kind: 'propose', round, create: () => [step('propose', round, proposePayload(view, count))] }
   if (guided) {
     yield { state, kind: 'score', round, create: () => [step('score', round, {})] }
@@ -65,7 +81,7 @@ function canGenerate({ settings, rules }: SearchView): boolean {
 /** Predictor, policy network and generator of everything that the rounds have measured. */
 function* trainGenerator(view: SearchView, round: number): Generator<Phase, void> {
   const state = 'FINALISING'
-  yield { state, kind: 'train', round, create: () => [step('train', round, {})] }
+  yield { state, kind: 'train', round, create: () => [step('train', round, { method: view.method })] }
   yield { state, kind: 'propose', round, create: () => [step('propose', round, proposePayload(view, 0))] }
 }
 
@@ -94,7 +110,7 @@ function proposePayload(view: SearchView, count: number) {
       .map(({ payload }) => payload.keptUnits),
   )
   const latencies = view.findResult('prepare', 0)?.latencies
-  return { count: count * CANDIDATES_A_POLICY, incumbents, ...(latencies ? { latencies } : {}) }
+  return { count: count * CANDIDATES_A_POLICY, incumbents, ...(latencies ? { latencies } : {}), method: view.method }
 }
 
 function step<K extends 'prepare' | 'train' | 'propose' | 'score'>(

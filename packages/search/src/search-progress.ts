@@ -1,10 +1,10 @@
 import type { SearchPlan, SearchProgress, SearchResult } from '@espalier/contracts'
-import { densePolicy, finalWindows } from './final-steps.js'
+import { comparedCompensations, densePolicy, finalWindows } from './final-steps.js'
 import { planBudget } from './plan-budget.js'
 import { roundErrors } from './round-errors.js'
 import { costOf } from './rungs.js'
 import { hasLongerFinal } from './search-phases.js'
-import type { SearchView } from './search-view.js'
+import type { Measurement, SearchView } from './search-view.js'
 
 /** What a person who watches wants to know: stage, round, evaluations, best so far, the predictor's honest error. */
 export function progressOf(view: SearchView, state: SearchPlan['state']): SearchProgress {
@@ -31,6 +31,7 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
       uniformPerplexity: rules ? measured(view.targetAt(targetIndex).uniform()) : null,
     })),
     predictorError: errors.at(-1) ?? null,
+    method: view.chosen,
   }
 }
 
@@ -38,13 +39,23 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
 export function countEvaluations(view: SearchView): SearchResult['evaluations'] {
   const counts = new Map<number, number>()
   let total = 0
-  for (const { payload } of view.measurements) {
-    if (payload.split !== 'validation') continue
+  for (const { payload } of onValidation(view)) {
     counts.set(payload.windows, (counts.get(payload.windows) ?? 0) + 1)
     total += costOf(payload, view.settings)
   }
   const byWindows = [...counts].sort(([a], [b]) => a - b).map(([windows, evaluations]) => ({ windows, evaluations }))
   return { total: Number(total.toFixed(6)), byWindows }
+}
+
+/** Seconds of all evaluations on the validation split, and how many of these went into fitting weights. */
+export function evaluationTimes(view: SearchView): { readonly seconds: number; readonly fitSeconds: number } {
+  const total = (secondsOf: (measurement: Measurement) => number) =>
+    onValidation(view).reduce((sum, measurement) => sum + secondsOf(measurement), 0)
+  return { seconds: total(({ result }) => result.seconds), fitSeconds: total(({ result }) => result.fitSeconds ?? 0) }
+}
+
+function onValidation(view: SearchView): Measurement[] {
+  return view.allMeasurements.filter(({ payload }) => payload.split === 'validation')
 }
 
 function currentRound(view: SearchView): number {
@@ -55,7 +66,7 @@ function currentRound(view: SearchView): number {
 
 /** Work is counted in windows evaluated, because evaluations are where the time goes. */
 function fractionDone(view: SearchView): number {
-  const done = view.measurements.reduce((sum, { payload }) => sum + payload.windows, 0)
+  const done = view.allMeasurements.reduce((sum, { payload }) => sum + payload.windows, 0)
   return Math.min(0.999, done / expectedWindows(view))
 }
 
@@ -72,5 +83,6 @@ function expectedWindows(view: SearchView): number {
   )
   const searching = Math.max(0, settings.budget - finalists) * settings.validationWindows
   const exporting = targets * settings.exports.length * settings.validationWindows
-  return searching + finalists * longer + (1 + 2 * targets) * testWindows + exporting
+  const comparing = targets * (comparedCompensations(view.compensation).length - 1) * settings.validationWindows
+  return searching + finalists * longer + (1 + 2 * targets) * testWindows + comparing + exporting
 }

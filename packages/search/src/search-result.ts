@@ -1,20 +1,21 @@
 import type { PrepareResult, SearchResult, SearchTargetResult } from '@espalier/contracts'
-import { densePolicy, finalOf, testOf, winnerOf } from './final-steps.js'
+import { compensationsOf, densePolicy, finalOf, testOf, winnerOf } from './final-steps.js'
 import { roundErrors } from './round-errors.js'
-import { countEvaluations } from './search-progress.js'
-import type { SearchView } from './search-view.js'
+import { countEvaluations, evaluationTimes } from './search-progress.js'
+import type { Measurement, SearchView } from './search-view.js'
 
 /** What the search found so far; null before anything was measured. */
 export function resultOf(view: SearchView): SearchResult | null {
   const prepared = view.findResult('prepare', 0)
-  if (!prepared || view.measurements.length === 0) return null
+  if (!prepared || view.allMeasurements.length === 0) return null
   const dense = densePolicy(view)
   return {
     dense: {
       validationPerplexity: validationOf(view, dense),
       testPerplexity: testOf(view, prepared, dense)?.result.perplexity ?? null,
     },
-    evaluations: countEvaluations(view),
+    evaluations: { ...countEvaluations(view), ...evaluationTimes(view) },
+    method: view.chosen,
     rounds: roundErrors(view),
     targets: view.settings.targets.flatMap((_, targetIndex) => targetResult(view, prepared, targetIndex) ?? []),
   }
@@ -27,6 +28,7 @@ function targetResult(view: SearchView, prepared: PrepareResult, targetIndex: nu
   const { payload, result } = winner
   const { uniform: createUniform, sparsity: sparsityTarget } = view.targetAt(targetIndex)
   const uniform = createUniform()
+  const test = testOf(view, prepared, payload.keptUnits)
   return {
     sparsityTarget,
     ...(typeof target === 'number' ? {} : { target }),
@@ -34,18 +36,30 @@ function targetResult(view: SearchView, prepared: PrepareResult, targetIndex: nu
     keptUnits: payload.keptUnits,
     validationPerplexity: result.perplexity,
     finalPerplexity: finalOf(view, prepared, payload.keptUnits)?.result.perplexity ?? null,
-    testPerplexity: testOf(view, prepared, payload.keptUnits)?.result.perplexity ?? null,
+    testPerplexity: test?.result.perplexity ?? null,
+    bitsPerByte: test ? bitsPerByte(test, prepared) : null,
+    klDivergence: test?.result.againstDense?.klDivergence ?? null,
+    top1Agreement: test?.result.againstDense?.top1Agreement ?? null,
     uniform: {
       keptUnits: uniform,
       validationPerplexity: validationOf(view, uniform),
       testPerplexity: testOf(view, prepared, uniform)?.result.perplexity ?? null,
     },
+    compensations: compensationsOf(view, prepared, payload.keptUnits),
     predicted: payload.predicted && {
       perplexity: Math.exp(payload.predicted.logPerplexity),
       low: Math.exp(payload.predicted.low),
       high: Math.exp(payload.predicted.high),
     },
   }
+}
+
+/** null: the bytes of the windows were not counted. */
+function bitsPerByte({ payload, result }: Measurement, { splits }: PrepareResult): number | null {
+  const bytes = splits[payload.split].windowBytes?.slice(0, payload.windows)
+  if (bytes === undefined) return null
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
+  return sum(result.nll) / Math.LN2 / sum(bytes)
 }
 
 function validationOf(view: SearchView, kept: readonly number[]): number | null {

@@ -1,11 +1,17 @@
 import {
+  type ChosenMethod,
+  type Compensation,
   EspalierError,
   type EvaluatePayload,
   type EvaluateResult,
+  importanceMetrics,
+  isSameMethod,
   type KeptUnits,
   type ModelShape,
+  methodOf,
   type NewStep,
   needsLatencies,
+  type PruningMethod,
   type SearchRecord,
   type SearchSettings,
   type Split,
@@ -20,6 +26,8 @@ import {
   type PolicyTarget,
   type PrunableModel,
 } from '@espalier/pruning'
+import { chooseCompensation, chooseMetric, trialTargetIndex } from './choose-method.js'
+import { planTrials } from './plan-budget.js'
 
 /** A measured policy: what was asked and what came out. */
 export interface Measurement {
@@ -33,6 +41,12 @@ export class SearchView {
   readonly model: PrunableModel
   readonly #shape: ModelShape
   #rules: PolicyRules | undefined
+  readonly compensation: Compensation
+  /** null: not chosen yet. */
+  readonly chosen: ChosenMethod | null
+  /** All that was measured, under whatever method. */
+  readonly allMeasurements: readonly Measurement[]
+  /** What was measured under the method of the search. */
   readonly measurements: readonly Measurement[]
   readonly #steps = new Map<string, StepRecord>()
   readonly #measured = new Map<string, Measurement>()
@@ -42,11 +56,25 @@ export class SearchView {
     this.#shape = record.shape
     this.model = createPrunableModel(record.shape)
     for (const step of record.steps) this.#steps.set(stepKey(step), step)
-    this.measurements = measurementsOf(record.steps)
-    for (const measurement of this.measurements) {
+    const compensation = chooseCompensation(record.settings, record.shape)
+    this.compensation = compensation.chosen
+    this.allMeasurements = measurementsOf(record.steps)
+    for (const measurement of this.allMeasurements) {
       const { keptUnits, split, windows } = measurement.payload
-      this.#measured.set(measurementKey(keptUnits, split, windows), measurement)
+      this.#measured.set(measurementKey(this.#methodOf(measurement), keptUnits, split, windows), measurement)
     }
+    this.chosen = this.#choose(compensation.reason)
+    const { chosen } = this
+    this.measurements = this.allMeasurements.filter(
+      (measurement) => chosen !== null && isSameMethod(this.#methodOf(measurement), chosen),
+    )
+  }
+
+  /** The method of the search. */
+  get method(): PruningMethod {
+    if (this.chosen === null) throw new EspalierError('INTERNAL', 'The search has not chosen its method yet')
+    const { metric, compensation } = this.chosen
+    return { metric, compensation }
   }
 
   get steps(): Iterable<StepRecord> {
@@ -91,9 +119,14 @@ export class SearchView {
     return (step?.result as StepResult<K> | null | undefined) ?? undefined
   }
 
-  /** The measurement of exactly this policy on these windows, if there is one. */
-  findMeasurement(kept: KeptUnits, split: Split, windows: number): Measurement | undefined {
-    return this.#measured.get(measurementKey(kept, split, windows))
+  /** The measurement of exactly this policy on these windows, by default under the method of the search. */
+  findMeasurement(
+    kept: KeptUnits,
+    split: Split,
+    windows: number,
+    method: PruningMethod | null = this.chosen,
+  ): Measurement | undefined {
+    return method === null ? undefined : this.#measured.get(measurementKey(method, kept, split, windows))
   }
 
   /**
@@ -109,6 +142,44 @@ export class SearchView {
       .filter(({ payload }) => payload.windows === validationWindows)
       .sort((a, b) => a.result.logPerplexity - b.result.logPerplexity)
   }
+
+  #methodOf({ payload }: Measurement): PruningMethod {
+    return methodOf({ payload, settings: this.settings })
+  }
+
+  #choose(compensationReason: string | null): ChosenMethod | null {
+    const { settings, compensation } = this
+    const because = (reason: string | null) => (reason === null ? [] : [reason])
+    const reasons = because(compensationReason)
+    if (settings.metric !== 'auto') return { metric: settings.metric, compensation, reasons, trials: [] }
+    const trials = this.#trials()
+    if (trials === null) return null
+    const metric = chooseMetric(trials)
+    return { metric: metric.chosen, compensation, reasons: [...because(metric.reason), ...reasons], trials }
+  }
+
+  /** What the trials of the metrics gave; null: they have not all ended. */
+  #trials(): ChosenMethod['trials'] | null {
+    const count = countTrials(this.settings)
+    if (count === 0) return []
+    const steps = this.stepsOf('evaluate', 0).filter(({ index }) => index < count)
+    if (steps.length < count || steps.some(({ state }) => state === 'PENDING' || state === 'RUNNING')) return null
+    const target = this.targetAt(trialTargetIndex(this.rules.targets))
+    const { compensation } = this
+    const { validationWindows: windows } = this.settings
+    return importanceMetrics.slice(0, count).map((metric) => ({
+      metric,
+      sparsityTarget: target.sparsity,
+      perplexity:
+        this.findMeasurement(target.uniform(), 'validation', windows, { metric, compensation })?.result.perplexity ??
+        null,
+    }))
+  }
+}
+
+/** Metrics tried before the search; 0: the metric is given, or the budget too small. */
+export function countTrials(settings: Pick<SearchSettings, 'metric' | 'budget'>): number {
+  return planTrials(settings) === 0 ? 0 : importanceMetrics.length
 }
 
 function stepKey(step: Pick<NewStep, 'kind' | 'round' | 'index'>): string {
@@ -119,8 +190,13 @@ export function policyKey(kept: KeptUnits): string {
   return kept.join(',')
 }
 
-function measurementKey(kept: KeptUnits, split: Split, windows: number): string {
-  return `${split}/${windows}/${policyKey(kept)}`
+function measurementKey(
+  { metric, compensation }: PruningMethod,
+  kept: KeptUnits,
+  split: Split,
+  windows: number,
+): string {
+  return `${metric}/${compensation}/${split}/${windows}/${policyKey(kept)}`
 }
 
 /** In the order of creation, whatever order the rows came in: the same record gives the same plan. */

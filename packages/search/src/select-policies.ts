@@ -19,7 +19,7 @@ const INTERVAL_DEVIATIONS = 1.645
 
 /** Evaluations of a round: for every target the most promising new candidates, spread out. */
 export function selectPolicies(view: SearchView, round: number, count: number): NewStep<'evaluate'>[] {
-  const list = new EvaluationList(view)
+  const list = new EvaluationList(view, view.method)
   const explores = roundErrors(view).some((error) => error.round === round - 1 && error.drift)
   view.settings.targets.forEach((_, targetIndex) => {
     for (const { kept, score } of selectForTarget(view, candidatesOf(view, round, targetIndex), count, explores)) {

@@ -1,7 +1,9 @@
 import {
   type LatencyTable,
+  methodOf,
   type NewStep,
   needsLatencies,
+  type PruningMethod,
   type SearchPlan,
   type SearchRecord,
   type StepRecord,
@@ -30,6 +32,8 @@ export interface SimulationOptions {
   readonly splitWindows?: number
   /** Half the width of the predicted interval of a policy; 0.1 if left out. */
   readonly halfWidth?: (kept: readonly number[]) => number
+  /** What a method adds to log-perplexity. */
+  readonly penaltyOf?: (method: PruningMethod) => number
 }
 
 export interface Simulation {
@@ -78,8 +82,11 @@ function resultOf(step: StepRecord, steps: readonly StepRecord[], options: Simul
       }
     }
     case 'evaluate': {
-      const logPerplexity = 3 + damageOf(model.modules, step.payload.keptUnits) + 0.01 * Math.sin(step.payload.windows)
-      return { logPerplexity, perplexity: Math.exp(logPerplexity), nll: [1], tokens: 1, seconds: 1 }
+      const { keptUnits, windows } = step.payload
+      const penalty = options.penaltyOf?.(methodOf({ payload: step.payload, settings })) ?? 0
+      const logPerplexity = 3 + penalty + damageOf(model.modules, keptUnits) + 0.01 * Math.sin(windows)
+      const nll = Array.from({ length: windows }, () => logPerplexity * (settings.windowLength - 1))
+      return { logPerplexity, perplexity: Math.exp(logPerplexity), nll, tokens: 1, seconds: 1 }
     }
     case 'train':
       return { evaluations: 1, residualTrees: 0, noise: 0.1, intervalScale: 1.6, seconds: 1 }

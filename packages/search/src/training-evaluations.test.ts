@@ -5,6 +5,8 @@ import { trainingEvaluations } from './training-evaluations.js'
 
 const tokensPerWindow = 100
 const windows = 16
+const method = { metric: 'wanda', compensation: 'mean' } as const
+const settings = { validationWindows: windows, ...method }
 
 function evaluateStep(index: number, nll: readonly number[], change: Partial<EvaluatePayload> = {}): StepRecord {
   const tokens = nll.length * tokensPerWindow
@@ -29,7 +31,7 @@ const nllWithRises = (rises: readonly number[]) =>
 describe('what a predictor learns from', () => {
   it('takes rises against the dense model on the same windows', () => {
     const cheap = evaluateStep(1, nllWithRises([0.05, 0.05, 0.05, 0.05]))
-    const [, learnt] = trainingEvaluations([dense, cheap], windows)
+    const [, learnt] = trainingEvaluations([dense, cheap], settings, method)
     expect(learnt?.logPerplexity).toBeCloseTo((dense.kind === 'evaluate' && dense.result?.logPerplexity) || 0, 1)
     expect((learnt?.logPerplexity ?? 0) - (3.5 + 0.05)).toBeCloseTo(0, 9)
     expect(learnt?.deviation).toBeCloseTo(0, 9)
@@ -42,7 +44,7 @@ describe('what a predictor learns from', () => {
       Array.from({ length: windows }, () => rise * (1 + spread * random.normal())),
     )
     const steps = policies.map((rises, index) => evaluateStep(1 + index, nllWithRises(rises.slice(0, k))))
-    const learnt = trainingEvaluations([dense, ...steps], windows).slice(1)
+    const learnt = trainingEvaluations([dense, ...steps], settings, method).slice(1)
     const full = policies.map((rises) => 3.5 + rises.reduce((sum, value) => sum + value, 0) / windows)
     const errors = learnt.map(({ logPerplexity }, i) => (logPerplexity - (full[i] ?? 0)) ** 2)
     const rootMeanSquare = Math.sqrt(errors.reduce((sum, value) => sum + value, 0) / errors.length)
@@ -51,12 +53,19 @@ describe('what a predictor learns from', () => {
     expect(told / rootMeanSquare).toBeLessThan(1.15)
   })
 
+  it('leaves out what was measured under another method', () => {
+    const other = evaluateStep(1, denseNll, { purpose: 'trial', method: { ...method, metric: 'fluctuation' } })
+    const same = evaluateStep(2, denseNll, { purpose: 'trial', method })
+    const learnt = trainingEvaluations([dense, other, same], settings, method)
+    expect(learnt.map(({ kept }) => kept)).toEqual([[0], [2]])
+  })
+
   it('leaves out final and test measurements, and cheap ones without a dense model to compare with', () => {
     const cheap = evaluateStep(1, nllWithRises([0.05, 0.05, 0.05, 0.05]))
     const final = evaluateStep(2, [...denseNll, ...denseNll], { purpose: 'final' })
     const test = evaluateStep(3, denseNll, { purpose: 'test', split: 'test' })
-    expect(trainingEvaluations([dense, final, test], windows).map(({ purpose }) => purpose)).toEqual(['dense'])
-    expect(trainingEvaluations([cheap], windows)).toEqual([])
+    expect(trainingEvaluations([dense, final, test], settings, method).map(({ purpose }) => purpose)).toEqual(['dense'])
+    expect(trainingEvaluations([cheap], settings, method)).toEqual([])
   })
 
   it('tells earlier predictions with the width that their round had', () => {
@@ -66,7 +75,7 @@ describe('what a predictor learns from', () => {
       ...{ kind: 'train', round: 2, index: 0, state: 'DONE', payload: {}, error: null },
       result: { evaluations: 1, residualTrees: 0, noise: 0.1, intervalScale: 1.3, seconds: 1 },
     }
-    const learnt = trainingEvaluations([proposal as StepRecord, train, dense], windows)
+    const learnt = trainingEvaluations([proposal as StepRecord, train, dense], settings, method)
     expect(learnt.map((evaluation) => evaluation.predicted)).toEqual([undefined, { ...predicted, intervalScale: 1.3 }])
   })
 })

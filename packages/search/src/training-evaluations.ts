@@ -1,4 +1,14 @@
-import type { EvaluatePayload, EvaluateResult, EvaluationPurpose, KeptUnits, StepRecord } from '@espalier/contracts'
+import {
+  type EvaluatePayload,
+  type EvaluateResult,
+  type EvaluationPurpose,
+  isSameMethod,
+  type KeptUnits,
+  methodOf,
+  type PruningMethod,
+  type SearchSettings,
+  type StepRecord,
+} from '@espalier/contracts'
 
 /** What a predictor of the search learns from, one measured policy. */
 export interface MeasuredPolicy {
@@ -22,14 +32,19 @@ interface Evaluation {
 }
 
 /**
- * The evaluations on the validation split before the final ones, in the order in which they were planned: what a
+ * The evaluations under a method on the validation split before the final ones, in the order in which they were planned: what a
  * predictor learns depends on it, and must not depend on which worker was quicker.
  *
  * Rungs are never mixed: a policy on the first k windows is compared with the dense model on the same k, which its full
  * measurement contains. The rise there stands for the rise on all K with a variance of s^2 (1/k - 1/K); s, the deviation
  * of the rise from window to window, grows with the rise, and the ratio is pooled over all cheap measurements.
  */
-export function trainingEvaluations(steps: readonly StepRecord[], validationWindows: number): MeasuredPolicy[] {
+export function trainingEvaluations(
+  steps: readonly StepRecord[],
+  settings: Pick<SearchSettings, 'validationWindows' | 'metric' | 'compensation'>,
+  method: PruningMethod,
+): MeasuredPolicy[] {
+  const { validationWindows } = settings
   const scales = new Map(
     steps.flatMap(({ kind, round, result }) => (kind === 'train' && result ? [[round, result.intervalScale]] : [])),
   )
@@ -38,6 +53,7 @@ export function trainingEvaluations(steps: readonly StepRecord[], validationWind
     .sort((a, b) => a.round - b.round || a.index - b.index)
     .flatMap(({ round, payload, result }) => (result && isLearntFrom(payload) ? [{ round, payload, result }] : []))
     .filter(({ payload }) => payload.windows <= validationWindows)
+    .filter(({ payload }) => isSameMethod(methodOf({ payload, settings }), method))
   const dense = evaluations.find(({ payload }) => payload.purpose === 'dense')?.result
   const cheap = evaluations.filter(({ payload }) => payload.windows < validationWindows)
   const spread = dense ? pooledSpread(cheap, dense) : 0

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import {
+  type KeptUnits,
   type MemoryNeeds,
   type NewStep,
   type SearchPlan,
@@ -107,8 +108,8 @@ async function createSteps(
 const stepKey = ({ round, kind, index }: Pick<NewStep, 'round' | 'kind' | 'index'>) => `${round} ${kind} ${index}`
 
 function toPolicy({ round, payload }: NewStep<'evaluate'>, record: SearchRecord) {
-  const keptHash = keptHashOf(payload.keptUnits)
-  const origin = payload.purpose === 'proposal' ? proposalOrigin(record, round, keptHash) : payload.purpose
+  const keptHash = keptHashOf(payload)
+  const origin = payload.purpose === 'proposal' ? proposalOrigin(record, round, payload.keptUnits) : payload.purpose
   return {
     keptHash,
     kept: [...payload.keptUnits],
@@ -120,11 +121,11 @@ function toPolicy({ round, payload }: NewStep<'evaluate'>, record: SearchRecord)
 }
 
 /** Which part of the agent proposed the policy, as the propose step of its round says. */
-function proposalOrigin(record: SearchRecord, round: number, keptHash: string): PolicyOrigin {
+function proposalOrigin(record: SearchRecord, round: number, keptUnits: KeptUnits): PolicyOrigin {
   for (const step of record.steps) {
     if (step.kind !== 'propose' || step.round !== round || step.result === null) continue
     for (const { policies } of step.result.targets) {
-      const proposed = policies.find((policy) => keptHashOf(policy.keptUnits) === keptHash)
+      const proposed = policies.find((policy) => isDeepStrictEqual(policy.keptUnits, keptUnits))
       if (proposed !== undefined) return proposed.origin
     }
   }

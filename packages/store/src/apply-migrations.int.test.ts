@@ -36,8 +36,8 @@ describe('applyMigrations', () => {
     const applied = await Promise.all(
       Array.from({ length: 8 }, () => applyMigrations(url, { createDatabase: true, directory })),
     )
-    const folders = (await readdir(directory, { withFileTypes: true })).filter((entry) => entry.isDirectory())
-    expect(applied.flat().sort()).toEqual(folders.map(({ name }) => name).sort())
+    const migrations = (await readdir(directory, { withFileTypes: true })).filter((entry) => entry.isDirectory())
+    expect(applied.flat().sort()).toEqual(migrations.map(({ name }) => name).sort())
     expect(await applyMigrations(url, { directory })).toEqual([])
     expect(await query('SELECT count(*)::int AS searches FROM "Search"')).toEqual([{ searches: 0 }])
   })

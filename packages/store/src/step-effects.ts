@@ -57,7 +57,7 @@ async function recordEvaluation(
   const { purpose, targetIndex, split, windows, predicted, sparsity } = payload
   const { perplexity, logPerplexity } = result
   const policy = await tx.policy.findUniqueOrThrow({
-    where: { searchId_keptHash: { searchId, keptHash: keptHashOf(payload.keptUnits) } },
+    where: { searchId_keptHash: { searchId, keptHash: keptHashOf(payload) } },
     select: { id: true },
   })
   await tx.evaluation.createMany({

@@ -84,22 +84,24 @@ describe('claim', () => {
       [2, 16, 1, 16],
       [1, 10, 2, 16],
       [1, 9, 1, 16],
+      [2, 16, 2, 16],
     ]
     const steps = policies.map((keptUnits, index) => {
       const step = evaluateStep(index)
       const split = index === 4 ? 'test' : 'validation'
-      return { ...step, payload: { ...step.payload, keptUnits, split } } as const
+      const method = { metric: index === 5 ? 'fluctuation' : 'wanda', compensation: 'mean' } as const
+      return { ...step, payload: { ...step.payload, keptUnits, split, method } } as const
     })
     await store.searches.advance(search.id, () => planOf(steps))
     const [dense, first, third, second] = policies
     const taken: unknown[] = []
-    for (const following of [[], [second, third, dense], [third, dense], [dense], []]) {
+    for (const following of [[], [second, third, dense], [third, dense], [dense], [], []]) {
       const lease = await store.steps.claimNext('evaluator', worker('w'))
       if (lease?.kind !== 'evaluate') throw new Error('no evaluation could be claimed')
       taken.push(lease.payload.keptUnits)
       expect(await store.steps.listFollowing(lease)).toEqual(following)
     }
-    expect(taken).toEqual([policies[4], first, second, third, dense])
+    expect(taken).toEqual([policies[4], first, second, third, dense, dense])
     await store.searches.requestCancel(search.teamId, search.id)
   })
 

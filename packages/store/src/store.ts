@@ -175,7 +175,8 @@ export interface StepStore {
   ): Promise<StepResult<K> | undefined>
   /**
    * Kept units of the evaluations that nobody has taken and that `claimNext` gives after this one, on the same windows
-   * of the same search, nearest first; a hint, since other workers take steps too. At most a few hundred.
+   * and under the same method of the same search, nearest first; a hint, since other workers take steps too. At most a
+   * few hundred.
    */
   listFollowing(lease: Lease<'evaluate'>): Promise<readonly KeptUnits[]>
   /** Waiting and running work, and who is there to do it. */

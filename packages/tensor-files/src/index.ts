@@ -6,6 +6,7 @@ export {
   isFloatDtype,
   roundFloats,
 } from './float-conversion.js'
+export { type Float64Source, readFloat64Range, type StoredFloat64 } from './float64-source.js'
 export {
   type ExternalData,
   type OnnxAttribute,

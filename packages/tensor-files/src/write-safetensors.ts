@@ -7,8 +7,8 @@ export interface SafetensorsEntry {
   readonly name: string
   readonly dtype: SafetensorsDtype
   readonly shape: readonly number[]
-  /** Row-major, little-endian bytes. */
-  read(): Promise<Uint8Array> | Uint8Array
+  /** Row-major, little-endian bytes, in one piece or, when it is large, in several. */
+  read(): Promise<Uint8Array> | Uint8Array | AsyncIterable<Uint8Array>
 }
 
 export interface WrittenFile {
@@ -40,7 +40,14 @@ export async function writeSafetensors(
   }
   try {
     await append(encodeHeader(path, ordered, metadata))
-    for (const entry of ordered) await append(await readChecked(path, entry))
+    for (const entry of ordered) {
+      let written = 0
+      for await (const part of partsOf(entry)) {
+        written += part.byteLength
+        await append(part)
+      }
+      checkSize(path, entry, written)
+    }
     await handle.sync()
     await handle.close()
     await rename(partial, path)
@@ -57,11 +64,16 @@ export function sizeOfEntry(entry: SafetensorsEntry): number {
   return entry.shape.reduce((product, length) => product * length, bytesOfDtype(entry.dtype))
 }
 
-async function readChecked(path: string, entry: SafetensorsEntry): Promise<Uint8Array> {
-  const data = await entry.read()
-  if (data.byteLength === sizeOfEntry(entry)) return data
+async function* partsOf(entry: SafetensorsEntry): AsyncGenerator<Uint8Array> {
+  const data = entry.read()
+  if (Symbol.asyncIterator in data) yield* data
+  else yield await data
+}
+
+function checkSize(path: string, entry: SafetensorsEntry, bytes: number): void {
+  if (bytes === sizeOfEntry(entry)) return
   const what = `${entry.dtype} [${entry.shape.join(', ')}]`
-  throw new RangeError(`${path}, tensor ${entry.name}: ${what} has ${sizeOfEntry(entry)} bytes, got ${data.byteLength}`)
+  throw new RangeError(`${path}, tensor ${entry.name}: ${what} has ${sizeOfEntry(entry)} bytes, got ${bytes}`)
 }
 
 /** Length of the JSON (u64), then the JSON, padded with spaces so that the data start at a multiple of 8. */

@@ -17,6 +17,7 @@ export function progressResource(
   return {
     ...progress,
     targets: progress.targets.map((target) => ({ ...target })),
+    method: progress.method ?? null,
     elapsedSeconds,
     etaSeconds: telling ? (elapsedSeconds * (1 - progress.fraction)) / progress.fraction : null,
   }

@@ -1,4 +1,4 @@
-import type { SearchResult, SearchResultResource, SearchSettings } from '@espalier/contracts'
+import { methodOf, type SearchResult, type SearchResultResource, type SearchSettings } from '@espalier/contracts'
 import { createPolicyFile, createPrunableModel } from '@espalier/pruning'
 import type { ModelRow } from '@espalier/store'
 
@@ -9,17 +9,26 @@ export function resultResource(
   row: Pick<ModelRow, 'shape' | 'hash'>,
 ): SearchResultResource {
   const model = createPrunableModel(row.shape)
-  const { metric, compensation } = settings
+  const policyFile = (keptUnits: readonly number[]) => {
+    const { metric, compensation } = methodOf({ payload: { method: result.method ?? undefined }, settings })
+    return createPolicyFile(model, keptUnits, metric, compensation, row.hash ?? undefined)
+  }
   const { evaluations } = result
   return {
     dense: result.dense,
-    evaluations: { ...evaluations, byWindows: evaluations.byWindows?.map((counted) => ({ ...counted })) },
+    evaluations: {
+      ...{ total: evaluations.total, byWindows: evaluations.byWindows?.map((counted) => ({ ...counted })) },
+      seconds: evaluations.seconds ?? null,
+      fitSeconds: evaluations.fitSeconds ?? null,
+    },
+    method: result.method ?? null,
     rounds: [...result.rounds],
     targets: result.targets.map((target) => ({
       ...target,
       keptUnits: [...target.keptUnits],
       uniform: { ...target.uniform, keptUnits: [...target.uniform.keptUnits] },
-      policy: createPolicyFile(model, target.keptUnits, metric, compensation, row.hash ?? undefined),
+      compensations: [...(target.compensations ?? [])],
+      policy: policyFile(target.keptUnits),
     })),
   }
 }

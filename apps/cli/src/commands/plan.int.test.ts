@@ -95,15 +95,21 @@ describe('espalier plan', () => {
       ...{ num_key_value_heads: 8, vocab_size: 128_256, max_position_embeddings: 131_072, rope_theta: 500_000 },
     }
     await writeFile(join(folder, 'config.json'), JSON.stringify(config))
-    const { shape, memory, totalSeconds } = await plan(folder, '--device', 'h100-80g', '--window', '2048')
+    const { shape, memory, totalSeconds, leastSquares } = await plan(folder, '--device', 'h100-80g', '--window', '2048')
     expect(shape.parameters).toBe(70_553_706_496)
     expect(memory).toMatchObject({ weightBytes: 141_107_412_992, fits: false })
     expect(totalSeconds).toBeGreaterThan(60)
+    // 80 x (28,672^2 + 8,192^2) / 2 numbers of 8 bytes, and half a diagonal.
+    expect(leastSquares.gramBytes).toBe(80 * 4 * (28_672 * 28_673 + 8192 * 8193))
+    expect(leastSquares.moduleBytes).toBe(4 * 28_672 * 28_673)
+    expect(leastSquares.passes).toBeGreaterThan(1)
+    expect(leastSquares.passes * leastSquares.memoryBytes).toBeGreaterThan(2 * leastSquares.gramBytes)
 
     const { terminal, printed } = createRecordedTerminal()
     expect(await runCommandLine(['plan', folder, '--device', 'a100-80g', '--targets', '0.25'], terminal)).toBe(0)
     expect(printed()).toMatch(/70\.6 G parameters, 16-bit weights, 141 GB/)
     expect(printed()).toMatch(/does not fit/)
+    expect(printed()).toMatch(/Gram matrices 285 GB in a file, \d+ passes over the calibration text/)
     expect(printed()).toMatch(/25 % pruned .*TFLOP|25 % pruned .*GFLOP/)
   })
 })

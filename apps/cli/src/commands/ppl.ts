@@ -1,8 +1,9 @@
-import { Command } from 'commander'
+import type { WeightPrecision } from '@espalier/model-graph'
+import { Command, Option } from 'commander'
 import { UsageError } from '../input/command-errors.js'
 import { fetchModel, fetchText, modelArgument } from '../input/fetch-sources.js'
 import { runInterruptible } from '../input/interruption.js'
-import { integerFrom } from '../input/parse-options.js'
+import { integerFrom, listOf } from '../input/parse-options.js'
 import { readPolicy } from '../input/read-policy.js'
 import type { TokenSource } from '../input/read-tokens.js'
 import { measurePerplexity, type PerplexityReport } from '../measure-perplexity.js'
@@ -19,8 +20,14 @@ interface PplOptions {
   readonly calibrationIds?: string
   readonly calibrationWindows?: number
   readonly threads?: number
+  readonly weights: WeightPrecision
+  readonly metrics?: readonly PplMetric[]
   readonly json?: true
 }
+
+/** Beyond perplexity and bits per byte, which cost nothing; any of these costs a pass of the dense model. */
+const pplMetrics = ['kl', 'top1'] as const
+type PplMetric = (typeof pplMetrics)[number]
 
 /** `espalier ppl`: measure perplexity here and now, without a server. */
 export function createPplCommand(terminal: Terminal): Command {
@@ -28,7 +35,10 @@ export function createPplCommand(terminal: Terminal): Command {
     .summary('measure the perplexity of a model or of a policy, without a server')
     .description(
       'Measures perplexity: the whole text is tokenised without special tokens and cut into windows; what is left over ' +
-        'is dropped. Perplexity = exp(sum of negative log-likelihoods / predicted tokens).',
+        'is dropped. Perplexity = exp(sum of negative log-likelihoods / predicted tokens). Bits per byte = their sum / ' +
+        'ln 2 / UTF-8 bytes from the end of the first token of each window to the end of its last. KL divergence is that ' +
+        "of the policy's next-token distribution from the dense model's, in nats a token; top-1 agreement the share of " +
+        'tokens at which both think the same token most probable.',
     )
     .argument('<model>', modelArgument)
     .option('--text <source>', 'text to measure on: a file, JSON lines or Parquet (rows.jsonl#field), folder::split')
@@ -40,6 +50,15 @@ export function createPplCommand(terminal: Terminal): Command {
     .option('--calibration-ids <file>', 'the same as token ids')
     .option('--calibration-windows <count>', 'windows of it (default: 16, or all if fewer)', integerFrom(1))
     .option('--threads <count>', 'threads of the numeric session (default: all cores)', integerFrom(1, 1024))
+    .addOption(
+      new Option(
+        '--weights <precision>',
+        'half-precision weights as stored, or all converted to fp32 once, at twice the memory',
+      )
+        .choices(['stored', 'fp32'])
+        .default('stored'),
+    )
+    .option('--metrics <list>', `also compare with the dense model: ${pplMetrics.join(',')}`, listOf(pplMetrics))
     .option('--json', 'print one JSON object')
     .action((model: string, options: PplOptions) => runPpl(model, options, terminal))
 }
@@ -66,6 +85,8 @@ async function runPpl(model: string, options: PplOptions, terminal: Terminal): P
       windows: options.windows ?? null,
       calibrationWindows: options.calibrationWindows ?? null,
       threads: options.threads ?? null,
+      weights: options.weights,
+      compareWithDense: options.metrics !== undefined,
       onProgress: (stage, done, windows) => terminal.live([`${stage}: ${done} of ${windows} windows`]),
     }),
   )
@@ -96,6 +117,11 @@ function renderReport(report: PerplexityReport): string {
       : `${formatPercent(report.sparsity, 2)} pruned by ${report.metric}, compensation ${report.compensation}`
   return [
     `perplexity  ${formatPerplexity(report.perplexity)}  (${report.perplexity})`,
+    ...(report.bitsPerByte === null ? [] : [`bits/byte   ${report.bitsPerByte.toFixed(4)}`]),
+    ...(report.klDivergence === null ? [] : [`KL          ${report.klDivergence.toPrecision(4)} nats a token`]),
+    ...(report.top1Agreement === null
+      ? []
+      : [`top-1       ${formatPercent(report.top1Agreement, 2)} as the dense model`]),
     `policy      ${policy}`,
     `measured    ${report.windows} windows of ${report.windowLength} tokens in ${report.seconds.toFixed(1)} s`,
   ].join('\n')

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { policyFileSchema } from '@espalier/contracts'
+import { compensations, importanceMetrics, policyFileSchema } from '@espalier/contracts'
 import { childEnvironment } from '@espalier/runtime'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
@@ -17,13 +17,23 @@ const texts = fileURLToPath(new URL('../../../../models/demo/texts/', import.met
 const resultSchema = z.object({
   dense: z.object({ validationPerplexity: z.number(), testPerplexity: z.number() }),
   evaluations: z.object({ total: z.int() }),
+  method: z.object({
+    metric: z.enum(importanceMetrics),
+    compensation: z.enum(compensations),
+    trials: z.array(z.object({ metric: z.enum(importanceMetrics), perplexity: z.number() })),
+  }),
   targets: z.array(
     z.object({
       sparsityTarget: z.number(),
       sparsity: z.number(),
       validationPerplexity: z.number(),
       testPerplexity: z.number(),
+      bitsPerByte: z.number().positive(),
+      klDivergence: z.number().positive(),
+      top1Agreement: z.number().gt(0.1).lt(1),
       uniform: z.object({ testPerplexity: z.number() }),
+      compensations: z.array(z.object({ compensation: z.enum(compensations), testPerplexity: z.number() })),
+      artifacts: z.array(z.object({ perplexity: z.number(), compensationWritten: z.boolean() })),
       policy: policyFileSchema,
       predicted: z.object({ perplexity: z.number(), low: z.number(), high: z.number() }),
     }),
@@ -79,29 +89,43 @@ function start(...args: string[]) {
   }
 }
 
-const windows = ['--window', '64', '--calibration-windows', '4', '--validation-windows', '8', '--final-windows', '32']
+// 16 windows of 64 tokens: two for each of the 512 channels, enough for least squares.
+const windows = ['--window', '64', '--calibration-windows', '16', '--validation-windows', '8', '--final-windows', '32']
 const settings = [...windows, '--seed', '3']
 
 describe('espalier search', () => {
   it('needs nothing but itself, and finds what `espalier ppl` measures again', async () => {
     const out = join(home, 'pruned')
-    const args = ['--targets', '0.4', '--budget', '24', '--out', out, '--json']
+    const chosen = ['--metric', 'auto', '--compensation', 'auto']
+    const args = ['--targets', '0.4', '--budget', '20', ...chosen, '--out', out, '--json']
     const search = start('search', 'demo', ...settings, ...args)
     expect({ code: await search.ended, error: search.output.error }).toMatchObject({ code: 0 })
     const result = resultSchema.parse(JSON.parse(search.output.out))
-    expect(result.evaluations.total).toBe(24)
+    expect(result.evaluations.total).toBe(20)
+    const { compensation, metric, trials } = result.method
+    expect(compensation).toBe('least-squares')
+    expect(trials.map((trial) => trial.metric)).toEqual(['magnitude', 'wanda', 'fluctuation'])
+    const best = Math.min(...trials.map((trial) => trial.perplexity))
+    expect(trials.find((trial) => trial.metric === metric)?.perplexity).toBe(best)
     const [target] = result.targets
     if (target === undefined) throw new Error('no target')
     expect(0.4 - target.sparsity).toBeGreaterThanOrEqual(0)
     expect(0.4 - target.sparsity).toBeLessThan(1 / 5632)
     expect(target.testPerplexity).toBeLessThan(target.uniform.testPerplexity)
+    expect(target.policy).toMatchObject({ metric, compensation })
+    const [none, mean, fitted] = target.compensations.map(({ testPerplexity }) => testPerplexity)
+    expect(fitted).toBeLessThan(Math.min(none ?? 0, mean ?? 0))
+    for (const { perplexity, compensationWritten } of target.artifacts) {
+      expect(compensationWritten).toBe(true)
+      expect(Math.abs(perplexity / target.validationPerplexity - 1)).toBeLessThan(1e-3)
+    }
     expect(await readdir(join(out, 'sparsity-40', 'onnx'))).toContain('policy.json')
     expect(await readdir(join(out, 'sparsity-40', 'huggingface'))).toContain('config.json')
     expect(await readdir(home)).not.toContain('service.json')
 
     const policy = join(home, 'policy.json')
     await writeFile(policy, JSON.stringify(target.policy))
-    const calibration = ['--calibration-text', `${texts}calibration.txt`, '--calibration-windows', '4']
+    const calibration = ['--calibration-text', `${texts}calibration.txt`, '--calibration-windows', '16']
     const measured = start(
       ...[
         'ppl',

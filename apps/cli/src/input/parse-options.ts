@@ -24,3 +24,13 @@ export function parseSparsities(text: string): number[] {
 export function parseCounts(text: string): number[] {
   return text.split(',').map((part) => integerFrom(1)(part.trim()))
 }
+
+/** A parser for a list such as `kl,top1` of which each is one of the allowed names. */
+export function listOf<T extends string>(allowed: readonly T[]): (text: string) => T[] {
+  return (text) =>
+    text.split(',').map((part) => {
+      const found = allowed.find((name) => name === part.trim())
+      if (found !== undefined) return found
+      throw new InvalidArgumentError(`"${part}" is not one of ${allowed.join(', ')}.`)
+    })
+}

@@ -8,18 +8,26 @@ export type TokenSource = { readonly text: string } | { readonly ids: string }
 
 export interface SourceTokens {
   readonly ids: Int32Array
+  /** UTF-8 bytes of the text up to the end of each token (see `TokensWithEnds`); null for ids. */
+  readonly byteEnds: Int32Array | null
   /** What was tokenised, with its hash; null for ids. */
   readonly text: (TextDescription & { readonly hash: string }) | null
 }
 
 /**
  * Token ids of a text, without special tokens, or of an ids file as they stand.
+ * @param atLeast ids that are wanted: what follows may be left out; null: all
  * @throws EspalierError TEXT_NOT_FOUND, TEXT_INVALID, TEXT_TOO_SHORT, MODEL_TOKENIZER_MISSING, MODEL_TOKENIZER_INVALID
  */
-export async function readTokens(source: TokenSource, modelDirectory: string): Promise<SourceTokens> {
-  if ('ids' in source) return { ids: parseIds(await read(source.ids), source.ids), text: null }
+export async function readTokens(
+  source: TokenSource,
+  modelDirectory: string,
+  atLeast: number | null,
+): Promise<SourceTokens> {
+  if ('ids' in source) return { ids: parseIds(await read(source.ids), source.ids), byteEnds: null, text: null }
   const [tokenizer, found] = await Promise.all([loadTokenizer(modelDirectory), readText(source.text)])
-  return { ids: await tokenizer.encode(found.text), text: { hash: found.textHash, ...found.description } }
+  const tokens = await tokenizer.encodeWithEnds(found.text, atLeast)
+  return { ...tokens, text: { hash: found.textHash, ...found.description } }
 }
 
 async function read(file: string): Promise<string> {

@@ -2,14 +2,14 @@ import { join, resolve } from 'node:path'
 import {
   type AgentKind,
   agentKinds,
-  type Compensation,
+  type CompensationChoice,
   type CreateSearchBody,
-  compensations,
+  compensationChoices,
   EspalierError,
   type Fidelity,
   fidelities,
-  type ImportanceMetric,
-  importanceMetrics,
+  type MetricChoice,
+  metricChoices,
   type PredictorKind,
   predictorKinds,
   type SearchTarget,
@@ -34,8 +34,8 @@ export interface SearchOptions extends ConstraintOptions {
   readonly calibrationWindows: number
   readonly validationWindows: number
   readonly finalWindows?: number
-  readonly metric: ImportanceMetric
-  readonly compensation: Compensation
+  readonly metric: MetricChoice
+  readonly compensation: CompensationChoice
   readonly agent: AgentKind
   readonly predictor: PredictorKind
   readonly fidelity: Fidelity
@@ -74,11 +74,16 @@ export function addSearchOptions(command: Command): Command {
       integerFrom(1),
     )
     .addOption(
-      new Option('--metric <name>', 'how units are ranked').choices(importanceMetrics).default(defaults.metric),
+      new Option('--metric <name>', 'how units are ranked; auto: by what a few evaluations say')
+        .choices(metricChoices)
+        .default(defaults.metric),
     )
     .addOption(
-      new Option('--compensation <name>', 'what stands in for removed units')
-        .choices(compensations)
+      new Option(
+        '--compensation <name>',
+        'what stands in for removed units; auto: least-squares if the calibration text is long enough, else mean',
+      )
+        .choices(compensationChoices)
         .default(defaults.compensation),
     )
     .addOption(new Option('--agent <kind>', 'what proposes policies').choices(agentKinds).default(defaults.agent))

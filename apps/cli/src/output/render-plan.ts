@@ -16,6 +16,7 @@ export function renderPlan(plan: Plan, colors: Colors): string {
     ['device', `${device.title}, ${formatFlops(peak)}/s (${device.source})`],
     ['efficiency', `${formatPercent(device.efficiency)} of the peak (${device.efficiencySource})`],
     ['memory', describeMemory(plan)],
+    ['least sq.', describeLeastSquares(plan)],
   ]
   const right = 'right' as const
   const speeds = renderTable(
@@ -54,7 +55,6 @@ function describeMemory({ memory }: SearchCost): string {
   const { totalBytes, availableBytes, fits } = memory
   const parts: [string, number][] = [
     ['weights', memory.weightBytes],
-    ['output head', memory.outputHeadBytes],
     ['workspace', memory.workspaceBytes],
     ['runtime', memory.runtimeBytes],
   ]
@@ -63,6 +63,17 @@ function describeMemory({ memory }: SearchCost): string {
   if (fits) return whole
   const larger = gpus.filter((gpu) => gpu.memoryBytes >= totalBytes).map(({ name }) => name)
   return `${whole}: does not fit; ${larger.length > 0 ? `fits ${larger.join(', ')}` : 'fits no single device known here'}`
+}
+
+/** What fitting weights takes on the machine that runs this, and whether `auto` would do it with these settings. */
+function describeLeastSquares({ leastSquares, autoCompensation, search }: Plan): string {
+  const { gramBytes, memoryBytes, passes, moduleBytes, factorBytes } = leastSquares
+  const place =
+    passes === 1
+      ? `in memory (${formatBytes(memoryBytes)} allowed here)`
+      : `in a file, ${passes} passes over the calibration text with ${formatBytes(memoryBytes)} of memory`
+  const use = `--compensation auto with ${search.calibrationWindows} calibration windows: ${autoCompensation}`
+  return `Gram matrices ${formatBytes(gramBytes)} ${place}; ${formatBytes(moduleBytes)} for one module at a time; factorisations ${formatBytes(factorBytes)}. ${use}`
 }
 
 function formatFlops(flops: number): string {

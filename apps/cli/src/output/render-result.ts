@@ -31,13 +31,30 @@ export function renderResult({ search, artifacts, folderOf }: FinishedSearch, co
       formatPerplexity(target.uniform.testPerplexity),
       formatPerplexity(target.testPerplexity),
       formatChange(target.testPerplexity, target.uniform.testPerplexity),
+      target.bitsPerByte?.toFixed(3) ?? '-',
+      target.klDivergence?.toFixed(3) ?? '-',
+      target.top1Agreement === null ? '-' : formatPercent(target.top1Agreement, 1),
       artifact === undefined ? '-' : formatCount(artifact.parameters),
       artifact === undefined ? '-' : formatBytes(artifact.bytes),
     ]
   })
-  const columns = ['target', 'sparsity', 'dense', 'uniform', 'found', 'change', 'parameters', 'ONNX size']
+  const columns = [
+    'target',
+    'sparsity',
+    'dense',
+    'uniform',
+    'found',
+    'change',
+    'bits/byte',
+    'KL',
+    'top-1',
+    'parameters',
+    'ONNX size',
+  ]
   return [
-    'Perplexity on the test split, which the search has not seen; change from uniform pruning to the policy found:',
+    'Perplexity on the test split, which the search has not seen; change from uniform pruning to the policy found.',
+    'Of the policy found: bits per byte; KL divergence from the dense model, nats a token; share of tokens at which both',
+    'think the same token most probable:',
     '',
     ...renderTable(
       columns.map((title) => ({ title, align: 'right' })),
@@ -45,10 +62,46 @@ export function renderResult({ search, artifacts, folderOf }: FinishedSearch, co
       colors,
     ),
     '',
+    ...renderMethod(result, colors),
     ...renderFolders(artifacts, folderOf),
     `${Number(result.evaluations.total.toFixed(2))} evaluations on the validation split; search ${search.id}`,
   ]
 }
+
+/** What the policies were pruned by, why, and what the compensation is worth. */
+function renderMethod({ method, evaluations, targets }: Result, colors: Colors): string[] {
+  if (method === null) return []
+  const { metric, compensation, reasons } = method
+  const named = reasons.length > 0 ? ['Chosen:', ...reasons.map((reason) => `  ${reason}`)] : []
+  const heading = named.length > 0 ? named : [`Importance metric ${metric}, compensation ${compensation}`]
+  const compared = targets[0]?.compensations ?? []
+  if (compared.length < 2) return [...heading, '']
+  const rows = targets.map((target) => [
+    formatTarget(target),
+    ...target.compensations.map(({ testPerplexity }) => formatPerplexity(testPerplexity)),
+  ])
+  const titles = ['target', ...compared.map((entry) => entry.compensation)]
+  const { seconds, fitSeconds } = evaluations
+  const cost =
+    seconds && fitSeconds
+      ? [`Fitting weights took ${formatPercent(fitSeconds / seconds, 1)} of the time of evaluations`]
+      : []
+  return [
+    ...heading,
+    '',
+    'The policies found under each compensation, on the first windows of the test split:',
+    '',
+    ...renderTable(
+      titles.map((title) => ({ title, align: 'right' })),
+      rows,
+      colors,
+    ),
+    ...cost,
+    '',
+  ]
+}
+
+type Result = NonNullable<SearchDetailResource['result']>
 
 function renderFolders(artifacts: readonly ArtifactResource[], folderOf: FinishedSearch['folderOf']): string[] {
   if (artifacts.length === 0) return []
@@ -69,6 +122,7 @@ export function describeResult({ search, artifacts, folderOf }: FinishedSearch) 
     model: search.model.name,
     dense: result?.dense ?? null,
     evaluations: result?.evaluations ?? { total: search.progress?.evaluationsDone ?? 0 },
+    method: result?.method ?? null,
     rounds: result?.rounds ?? [],
     targets: (result?.targets ?? []).map((target, index) => ({
       ...target,

@@ -30,6 +30,7 @@ const search: SearchDetailResource = {
     state: 'SEARCHING',
     ...{ round: 2, rounds: 6, evaluationsDone: 57, evaluationsBudget: 99, fraction: 0.5, densePerplexity: 21.23 },
     targets: best,
+    method: null,
     predictorError: { round: 1, evaluations: 9, meanAbsoluteError: 0.02, intervalCoverage: 8 / 9, drift: false },
     ...{ elapsedSeconds: 31, etaSeconds: 32 },
   },
@@ -51,7 +52,8 @@ const finished: SearchDetailResource = {
   state: 'SUCCEEDED',
   result: {
     dense: { validationPerplexity: 21.23, testPerplexity: 22.76 },
-    evaluations: { total: 99 },
+    evaluations: { total: 99, seconds: 40, fitSeconds: 2 },
+    method: { metric: 'wanda', compensation: 'mean', reasons: ['metric: wanda, because'], trials: [] },
     rounds: [],
     targets: [
       {
@@ -61,7 +63,12 @@ const finished: SearchDetailResource = {
         validationPerplexity: 21.9,
         finalPerplexity: 22.1,
         testPerplexity: 23.39,
+        ...{ bitsPerByte: 1.214, klDivergence: 0.0812, top1Agreement: 0.871 },
         uniform: { keptUnits: [], validationPerplexity: 22.74, testPerplexity: 24.61 },
+        compensations: [
+          { compensation: 'none', testPerplexity: 24.1 },
+          { compensation: 'mean', testPerplexity: 23.9 },
+        ],
         predicted: { perplexity: 22, low: 21, high: 23 },
         policy,
       },
@@ -102,9 +109,17 @@ describe('result of a search', () => {
 
   it('is a table and the place of the pruned models', () => {
     const lines = renderResult(all, colors)
-    expect(lines).toContain('target  sparsity  dense  uniform  found  change  parameters  ONNX size')
-    expect(lines).toContain('  20 %   19.99 %  22.76    24.61  23.39  -5.0 %      2.99 M    12.0 MB')
+    expect(lines).toContain(
+      'target  sparsity  dense  uniform  found  change  bits/byte     KL   top-1  parameters  ONNX size',
+    )
+    expect(lines).toContain(
+      '  20 %   19.99 %  22.76    24.61  23.39  -5.0 %      1.214  0.081  87.1 %      2.99 M    12.0 MB',
+    )
     expect(lines).toContain('  20 % onnx           /out/sparsity-20/onnx')
+    expect(lines).toContain('  metric: wanda, because')
+    expect(lines).toContain('target   none   mean')
+    expect(lines).toContain('  20 %  24.10  23.90')
+    expect(lines).toContain('Fitting weights took 5.0 % of the time of evaluations')
     expect(lines).toContain('99 evaluations on the validation split; search s1')
   })
 

@@ -109,7 +109,10 @@ describe.each(readdirSync(join(fixtures, 'models')))('tiny model %s', (name) => 
   })
 })
 
-/** `exact`: cases in float64, for what float32 arithmetic (transformers' too) does not give to 2e-5. */
+/**
+ * `exact`: cases in float64 whose perplexity float32 arithmetic does not give to 2e-5, that of transformers neither. There
+ * the perplexity must be as near to the exact one as that of transformers is.
+ */
 function describeTextModel(name: string, directory: string, exact: TextReference['cases'] = []): void {
   const reference = readReference<TextReference>(name)
   const { windowLength } = reference
@@ -137,7 +140,7 @@ function describeTextModel(name: string, directory: string, exact: TextReference
   }, 300_000)
 
   it.each(reference.cases)(
-    '$name, $metric, compensation $compensation, $split: perplexity within 2e-5',
+    '$name, $metric, compensation $compensation, $split: perplexity as in transformers',
     async (policy) => {
       const model = createPrunableModel((await openModel(directory)).shape)
       const kept = policy.keep.flatMap(({ kvGroups, ffnChannels }) => [kvGroups, ffnChannels])
@@ -150,7 +153,8 @@ function describeTextModel(name: string, directory: string, exact: TextReference
         calibration: policy.compensation === 'mean' ? calibration : null,
       })
       const expected = exact.find((each) => each.name === policy.name && each.metric === policy.metric) ?? policy
-      expect(relativeErrors([perplexity], [expected.perplexity])[0]).toBeLessThan(2e-5)
+      const [ofTransformers = 0] = relativeErrors([policy.perplexity], [expected.perplexity])
+      expect(relativeErrors([perplexity], [expected.perplexity])[0]).toBeLessThan(Math.max(2e-5, ofTransformers))
       expect(Math.max(...relativeErrors(nll, expected.nll))).toBeLessThan(2e-5)
     },
     300_000,

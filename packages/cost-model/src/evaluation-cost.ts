@@ -70,11 +70,13 @@ export function estimateMemory(shape: ModelShape, run: RunSettings): MemoryEstim
   const attention =
     2 * tokens * projected * run.computeBytes + scores + (projected + queryHeads * headDim) * hidden * gathered
   const feedForward = 3 * tokens * channels * run.computeBytes + 3 * channels * hidden * gathered
-  // The likelihood is computed in float, over pieces of the vocabulary; of the output head one piece is converted.
-  const pieces = Math.min(vocabularySize, Math.ceil((tokens * vocabularySize) / maxLogits))
+  // The likelihood is computed in float, over pieces of the vocabulary; of the output head one piece is converted, the
+  // largest for a run of one window: so a larger run never counts as needing less.
+  const pieces = Math.min(vocabularySize, Math.ceil((run.windowLength * vocabularySize) / maxLogits))
   const columns = Math.ceil(vocabularySize / pieces)
   const headPiece = columns * hidden * (run.storedBytes + (run.storedBytes === floatBytes ? 0 : floatBytes))
-  const likelihood = (valuesPerLogit * tokens * columns + 2 * tokens * hidden) * floatBytes + headPiece
+  const logits = Math.min(tokens * vocabularySize, Math.max(maxLogits, tokens))
+  const likelihood = (valuesPerLogit * logits + 2 * tokens * hidden) * floatBytes + headPiece
   const residual = 3 * tokens * hidden * run.computeBytes
   const parts = {
     weightBytes: shape.weightBytes,

@@ -276,8 +276,6 @@ function printRun({ seed, result, time }) {
   console.log(`seed ${seed}: validation / test at ${found.join(', ')}; ${seconds.join(', ')}`)
   console.log(`  ${metric}, ${compensation} ${reasons.map((reason) => `(${reason})`).join(' ')}`)
   console.log(`  on the first test windows: ${compared.join('; ')}`)
-  const { seconds: all, fitSeconds } = result.evaluations
-  console.log(`  fitting weights: ${((100 * fitSeconds) / all).toFixed(1)} % of the time of evaluations`)
   console.log(`  predictor's error (coverage) by round: ${errors.join(' ')}`)
 }
 

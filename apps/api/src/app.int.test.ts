@@ -29,6 +29,7 @@ const addresses = [
   'POST /v1/searches',
   'POST /v1/searches/{id}/cancel',
   'POST /v1/searches/{id}/pause',
+  'POST /v1/searches/{id}/policies:generate',
   'POST /v1/searches/{id}/resume',
   'PUT /v1/uploads/{upload}/{file}',
 ]

@@ -102,7 +102,6 @@ export function buildEvaluationGraph(model: HuggingFaceModel, options: Evaluatio
   let stream: Stream = { residual: embedded, normed: embedded }
   for (const module of modules) {
     if (module.index === 0) stream = { residual: embedded, normed: addNorm(graph, context, embedded, module.norm) }
-    else if (resumable) addStateOutput(graph, context, module, stream)
     stream = resumable
       ? addResumableModule(graph, context, module, stream)
       : addComputedModule(graph, context, module, stream)
@@ -188,12 +187,13 @@ function addStateOutput(
   { model, weights }: DecoderContext,
   { index }: PrunableModule,
   stream: Stream,
-): void {
+): string {
   const windows = graph.add('Gather', [evaluationInputs.stateWindows, graph.int64([index])], { axis: 0 })
   const state = graph.add('Slice', [stream.residual, graph.int64([0]), windows, graph.int64([0])])
   const dimensions = [`windows_${index}`, 'sequence', model.shape.hiddenSize]
   const given = castTo(graph, state, weights.computeType, 'float')
   graph.addOutput(given, 'float', dimensions, evaluationOutputs.state(index))
+  return given
 }
 
 /**
@@ -226,13 +226,31 @@ function addResumableModule(graph: OnnxGraph, context: DecoderContext, module: P
 
   const residual = graph.createName('residual')
   const normed = graph.createName('normed')
+  const isComputed = graph.add('Less', [firstModule, next])
   graph.addNode({
     operator: 'If',
-    inputs: [graph.add('Less', [firstModule, next])],
+    inputs: [module.index === 0 ? isComputed : addStateFirst(graph, context, module, stream, isComputed)],
     outputs: [residual, normed],
     attributes: { then_branch: { graph: computed }, else_branch: { graph: skipped } },
   })
   return { residual, normed }
+}
+
+/**
+ * The condition, true or false as it is, once the state before the module has been given. ONNX Runtime would else give
+ * all states at the end of a run and keep the residual stream before every module until then.
+ */
+function addStateFirst(
+  graph: OnnxGraph,
+  context: DecoderContext,
+  module: PrunableModule,
+  stream: Stream,
+  condition: string,
+): string {
+  const state = addStateOutput(graph, context, module, stream)
+  const windows = graph.add('Shape', [state], { start: 0, end: 1 })
+  const isGiven = graph.add('GreaterOrEqual', [windows, graph.int64([0])])
+  return graph.add('And', [condition, graph.add('Squeeze', [isGiven])])
 }
 
 function addComputedModule(graph: OnnxGraph, context: DecoderContext, module: PrunableModule, stream: Stream): Stream {

@@ -10,7 +10,8 @@ export type ExitCode = 0 | 1 | 2 | 130
 /** Runs one command line, e.g. `['ppl', 'demo', '--window', '256']`, and says how the process is to end. */
 export async function runCommandLine(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   try {
-    await createProgram(terminal).parseAsync(args, { from: 'user' })
+    const program = await createProgram(terminal, args)
+    await program.parseAsync(args, { from: 'user' })
     return 0
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2

@@ -63,7 +63,7 @@ async function runPass(
 ): Promise<ReadonlyMap<string, Float64Array>> {
   const grams = recorder.passes[pass] ?? []
   const graph = buildCalibrationGraph(model, { locate: await locateWeights(model), grams })
-  const session = await createSession(graph, { ...settings, optimize: false })
+  const session = await createSession(graph, { ...settings, optimization: 'disabled' })
   const share = (windowsDone: number) => (pass * tokens.windows + windowsDone) / recorder.passes.length
   const ofAll: CallControl = { ...control, report: (windowsDone) => control.report(Math.floor(share(windowsDone))) }
   const wanted = Math.min(tokens.windows, batchWindows ?? defaultBatchWindows(tokens.windowLength))

@@ -15,8 +15,11 @@ export interface SessionSettings {
 }
 
 interface GraphSettings extends SessionSettings {
-  /** `false`: run as written. ONNX Runtime then folds no constant and keeps no float copy of a weight. */
-  readonly optimize?: boolean
+  /**
+   * What ONNX Runtime may change of the graph: all; `basic`: fold constants; `disabled`: nothing, so that it keeps no
+   * float copy of a weight.
+   */
+  readonly optimization?: 'all' | 'basic' | 'disabled'
 }
 
 /** ORT_LOGGING_LEVEL_ERROR */
@@ -25,7 +28,7 @@ const errorsOnly = 3
 /** A session of a graph whose external data are named from the root of the file system (see `locateWeights`). */
 export async function createSession(
   graph: Uint8Array | string,
-  { threads, provider, deviceId = 0, optimize = true }: GraphSettings,
+  { threads, provider, deviceId = 0, optimization = 'all' }: GraphSettings,
 ): Promise<InferenceSession> {
   if (provider === 'cuda') await probeCuda(deviceId)
   const options: InferenceSession.SessionOptions = {
@@ -33,7 +36,7 @@ export async function createSession(
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
-    graphOptimizationLevel: optimize ? 'all' : 'disabled',
+    graphOptimizationLevel: optimization,
     // Shapes vary with the policy: a plan of one run's memory is of no use to the next and is kept for ever.
     enableMemPattern: false,
     logSeverityLevel: errorsOnly,

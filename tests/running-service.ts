@@ -121,8 +121,8 @@ export async function submitSearch(service: RunningService, change: Record<strin
   const model = await service.post<{ id: string }>('/v1/models', { path: join(root, 'models/demo') })
   const search = await service.post<{ id: string }>('/v1/searches', {
     model: model.body.id,
-    targets: [0.3, 0.5],
-    budget: 40,
+    targets: [0.4],
+    budget: 28,
     seed: 7,
     windowLength: 64,
     calibrationWindows: 4,

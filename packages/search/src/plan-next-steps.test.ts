@@ -97,7 +97,7 @@ describe('a search', () => {
           expect(found?.validationPerplexity).toBeLessThanOrEqual((found?.uniform.validationPerplexity ?? 0) * 1.05)
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     )
   })
 
@@ -110,7 +110,7 @@ describe('a search', () => {
         expect(evaluated(other.steps)).toEqual(evaluated(one.steps))
         expect(other.plan.result).toEqual(one.plan.result)
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     )
   })
 

@@ -40,9 +40,10 @@ async function recordPreparation(
   tx: Queryable,
   { teamId, model }: Lease<'prepare'>,
   { modelHash }: PrepareResult,
-  { calibration }: EffectsOfStep['prepare'],
+  { calibration, shape }: EffectsOfStep['prepare'],
 ) {
-  await tx.model.updateMany({ where: { id: model.id, hash: null }, data: { hash: modelHash } })
+  const opened = { hash: modelHash, ...(shape === null ? {} : { shape: toJson(shape) }) }
+  await tx.model.updateMany({ where: { id: model.id, hash: null }, data: opened })
   await saveCalibration(tx, teamId, calibration)
   return []
 }

@@ -59,7 +59,10 @@ describe('claim', () => {
       attempts: 1,
       payload: { keptUnits: [1, 0, 2, 16], purpose: 'random' },
       settings: search.settings,
-      model: { id: model.id, path: model.path, shape: model.shape, hash: null },
+      model: {
+        ...{ id: model.id, name: model.name, path: model.path, source: null, revision: null },
+        ...{ shape: model.shape, hash: null },
+      },
     })
   })
 
@@ -132,12 +135,12 @@ describe('claim', () => {
       ...{ key: 'f'.repeat(64), modelHash, dataHash: split.textHash },
       ...{ windowLength: 16, windows: 2, artifact: result.calibration },
     }
-    expect(await store.steps.complete(lease, result, { calibration })).toBe('recorded')
+    expect(await store.steps.complete(lease, result, { calibration, shape: null })).toBe('recorded')
     expect((await store.models.get(model.teamId, model.id)).hash).toBe(modelHash)
     expect(await store.calibrations.find(model.teamId, calibration.key)).toEqual(calibration)
     expect(await store.steps.findResult(search.id, 'prepare', 0, 0)).toEqual(result)
 
-    await store.models.create({ teamId: model.teamId, name: 'again', path: model.path, shape: model.shape })
+    await store.models.create({ teamId: model.teamId, name: 'again', path: model.path ?? '', shape: model.shape })
     expect((await store.models.get(model.teamId, model.id)).hash).toBeNull()
     const next = await store.searches.advance(search.id, () =>
       planOf([prepare, { kind: 'train', round: 1, index: 0, payload: {} }]),

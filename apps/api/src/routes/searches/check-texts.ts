@@ -9,12 +9,13 @@ const mostBytesPerToken = 16
 
 /**
  * Refuses texts that cannot be read or hold less than one window. Only the start of a text is read: a token stands for
- * at least one byte, so most are known to be long enough by their size alone; only doubtful ones are tokenised here.
+ * at least one byte, so most are known to be long enough by their size alone; only doubtful ones are tokenised here,
+ * and when the search is prepared those of a model that is still to be downloaded.
  *
  * @throws REQUEST_INVALID for a relative path, TEXT_NOT_FOUND, TEXT_INVALID, TEXT_TOO_SHORT with split, path, tokens
  *   and window
  */
-export async function checkTexts(settings: SearchSettings, modelDirectory: string): Promise<void> {
+export async function checkTexts(settings: SearchSettings, modelDirectory: string | null): Promise<void> {
   const errors = splits.flatMap((split) => pathErrors(split, settings.texts[split]))
   if (errors.length > 0) throw new RequestRejected(errors)
   for (const split of splits) await checkText(split, settings, modelDirectory)
@@ -25,12 +26,12 @@ function pathErrors(split: Split, path: string): RequestError[] {
   return [{ in: 'body', path: `/texts/${split}`, message: 'must be an absolute path on the server', value: path }]
 }
 
-async function checkText(split: Split, settings: SearchSettings, modelDirectory: string): Promise<void> {
+async function checkText(split: Split, settings: SearchSettings, modelDirectory: string | null): Promise<void> {
   const path = settings.texts[split]
   const { windowLength } = settings
   const { text, bytes, isWhole } = await readTextStart(path, windowLength * mostBytesPerToken, { purpose: split })
   if (!isWhole) return
-  const tokens = bytes < windowLength ? bytes : await countTokens(text, modelDirectory)
+  const tokens = bytes < windowLength || modelDirectory === null ? bytes : await countTokens(text, modelDirectory)
   if (tokens >= windowLength) return
   const most = bytes < windowLength ? 'at most ' : ''
   throw new EspalierError(

@@ -34,15 +34,14 @@ export function createSearchCommand(terminal: Terminal): Command {
 
 async function runSearch(model: string, options: SearchCommandOptions, terminal: Terminal): Promise<void> {
   const fetched = await runInterruptible((signal) => fetchSearchSources(model, options, terminal, signal))
-  const { modelDirectory } = fetched
-  const body = await createSearchBody(fetched.options, modelDirectory)
+  const body = await createSearchBody(fetched.options, fetched.model)
   const configuration = configurationFor(options.home)
   const log = createServiceLog(terminal, 'problems')
   const note = (text: string) => terminal.note(text)
   await runInterruptible((signal, interruption) =>
     withService({ configuration, interruption, log, note }, async (client, isOwn) => {
-      const { id } = await submitSearch(client, modelDirectory, body)
-      terminal.note(`search ${id} of ${modelDirectory} at ${client.url}`)
+      const { id } = await submitSearch(client, fetched.model, body)
+      terminal.note(`search ${id} of ${model} at ${client.url}`)
       signal.addEventListener('abort', () => terminal.note(interruptionAdvice(id, isOwn)))
       const search = await followSearch(client, id, terminal, signal)
       await showResult(client, search, { out: options.out ?? null, json: options.json === true, signal }, terminal)

@@ -39,19 +39,25 @@ export async function fetchText(source: string, terminal: Terminal, signal: Abor
 /** Where lines cannot be replaced, as in a log. */
 const noteEveryMs = 10_000
 
+/** A model as the service takes it. */
+export type SubmittedModel = { readonly path: string } | { readonly source: string }
+
 interface SearchSources {
   readonly calibration?: string
   readonly validation?: string
   readonly test?: string
 }
 
-/** The model and the texts of a search, downloaded where they are addresses. */
+/**
+ * The model and the texts of a search, downloaded where they are addresses; but a model of the hub is downloaded by the
+ * service, which tells how far it is.
+ */
 export async function fetchSearchSources<T extends SearchSources>(
   model: string,
   options: T,
   terminal: Terminal,
   signal: AbortSignal,
-): Promise<{ readonly modelDirectory: string; readonly options: T }> {
+): Promise<{ readonly model: SubmittedModel; readonly options: T }> {
   const { calibration, validation, test } = options
   const isWithTexts = calibration !== undefined && validation !== undefined && test !== undefined
   // Said before gigabytes are downloaded: only a folder made for Espalier has texts of its own.
@@ -63,7 +69,8 @@ export async function fetchSearchSources<T extends SearchSources>(
     ...(validation === undefined ? {} : { validation: await fetchText(validation, terminal, signal) }),
     ...(test === undefined ? {} : { test: await fetchText(test, terminal, signal) }),
   }
-  return { modelDirectory: await fetchModel(model, terminal, signal), options: { ...options, ...texts } }
+  const submitted = model.startsWith('hf://') ? { source: model } : { path: await fetchModel(model, terminal, signal) }
+  return { model: submitted, options: { ...options, ...texts } }
 }
 
 function createHubOptions(terminal: Terminal, signal: AbortSignal): ModelHubOptions {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { ModelResource, SearchDetailResource } from '@espalier/contracts'
 import { openModel } from '@espalier/model-graph'
@@ -9,14 +10,23 @@ import { createHome, type RunningService, startService, submitSearch, until, unt
 const commit = 'c0ffee00'.repeat(5)
 const demo = resolve(import.meta.dirname, '../models/demo')
 const text = (name: string) => join(demo, 'texts', `${name}.txt`)
-const texts = { calibration: text('calibration'), validation: text('validation'), test: text('test') }
+const texts = {
+  calibration: text('calibration'),
+  validation: text('validation'),
+  test: 'hf://datasets/acme/texts/test.txt',
+}
 
 describe('a search of a model of the hub', () => {
   let hub: FakeHub
   let service: RunningService
   beforeAll(async () => {
     const repository = { type: 'model', commits: { [commit]: readDemoModel() }, refs: { main: commit } } as const
-    hub = await FakeHub.start({ ...repository, id: 'acme/demo' }, { ...repository, id: 'acme/denied' })
+    const testText = { 'test.txt': readFileSync(text('test')) }
+    hub = await FakeHub.start(
+      { ...repository, id: 'acme/demo' },
+      { ...repository, id: 'acme/denied' },
+      { ...repository, type: 'dataset', id: 'acme/texts', commits: { [commit]: testText } },
+    )
     const home = createHome()
     service = await startService(home, { HF_ENDPOINT: hub.endpoint, HF_HOME: join(home, 'hf'), HF_TOKEN: '' })
   }, 120_000)

@@ -4,7 +4,7 @@ import { countSharedModules } from '@espalier/evaluator'
 import { selectKeptIndices } from '@espalier/pruning'
 import type { EvaluationProtocol, Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
-import { locateModel } from './locate-model.js'
+import { locateModel } from './locate-sources.js'
 import { findPreparedModel } from './prepared-model.js'
 
 const { version: onnxruntime } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string }

@@ -8,7 +8,7 @@ import { type PrunedModel, type PruningRequest, writeCompactOnnx, writeHuggingFa
 import { selectKeptIndices } from '@espalier/pruning'
 import type { Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
-import { locateModel } from './locate-model.js'
+import { locateModel } from './locate-sources.js'
 import { findPreparedModel } from './prepared-model.js'
 import type { SearchData } from './search-data.js'
 import type { WarmModel } from './warm-model.js'

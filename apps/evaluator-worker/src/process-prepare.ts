@@ -16,7 +16,7 @@ import { loadTokenizer } from '@espalier/model-graph'
 import { contextLengthOf, createPolicyRules } from '@espalier/pruning'
 import type { CalibrationRow, Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
-import { locateModel } from './locate-model.js'
+import { locateModel, locateText } from './locate-sources.js'
 import { idsToBytes, type TokenisedText, tokeniseText } from './tokenise-text.js'
 import type { WarmModel } from './warm-model.js'
 
@@ -30,7 +30,8 @@ export async function processPrepare(context: EvaluatorContext, lease: Lease<'pr
   const tokenizer = await loadTokenizer(directory)
   const texts = {} as Record<Split, TokenisedText>
   for (const split of splits) {
-    texts[split] = await tokeniseText(tokenizer, split, settings.texts[split], settings.windowLength)
+    const source = await locateText(context, lease, step, settings.texts[split])
+    texts[split] = await tokeniseText(tokenizer, split, source, settings.windowLength)
   }
   checkWindows(lease, texts)
 

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { configurationFor, getService } from '../client/find-service.js'
 import { submitSearch } from '../client/search-requests.js'
-import { fetchSearchSources, modelArgument } from '../input/fetch-sources.js'
+import { fetchSearchModel, modelArgument } from '../input/fetch-sources.js'
 import { runInterruptible } from '../input/interruption.js'
 import { addSearchOptions, createSearchBody, type SearchOptions } from '../input/search-options.js'
 import type { Terminal } from '../output/terminal.js'
@@ -18,10 +18,10 @@ export function createSubmitCommand(terminal: Terminal): Command {
     .option('--home <dir>', 'home of the service (default: ESPALIER_HOME or ~/.espalier)')
     .option('--json', 'print the search as one JSON object')
     .action(async (model: string, options: SearchOptions & { home?: string; json?: true }) => {
-      const fetched = await runInterruptible((signal) => fetchSearchSources(model, options, terminal, signal))
-      const body = await createSearchBody(fetched.options, fetched.model)
+      const submitted = await runInterruptible((signal) => fetchSearchModel(model, options, terminal, signal))
+      const body = await createSearchBody(options, submitted)
       const client = await getService(configurationFor(options.home))
-      const search = await submitSearch(client, fetched.model, body)
+      const search = await submitSearch(client, submitted, body)
       terminal.print(options.json ? JSON.stringify(search) : search.id)
       terminal.note(`submitted; \`espalier watch ${search.id}\` shows what it does`)
     })

@@ -17,6 +17,7 @@ import {
   searchDefaults,
   splits,
 } from '@espalier/contracts'
+import { isRemoteSource } from '@espalier/model-hub'
 import { findTextFiles } from '@espalier/text-data'
 import { type Command, Option } from 'commander'
 import { UsageError } from './command-errors.js'
@@ -102,7 +103,7 @@ export function addSearchOptions(command: Command): Command {
 }
 
 /**
- * The settings as the service takes them, with absolute paths of texts that exist.
+ * The settings as the service takes them, with absolute paths of texts that exist, and addresses as they are.
  * @throws UsageError naming the option when a text is neither given nor in the model's folder
  */
 export async function createSearchBody(
@@ -132,6 +133,7 @@ export async function createSearchBody(
 }
 
 async function findText(split: Split, given: string | undefined, model: SubmittedModel): Promise<string> {
+  if (given !== undefined && isRemoteSource(given)) return given
   const source = given === undefined ? ownText(split, model) : resolve(given)
   try {
     await findTextFiles(source)

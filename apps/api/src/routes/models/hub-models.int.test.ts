@@ -21,6 +21,7 @@ let test: TestApi
 beforeAll(async () => {
   hub = await FakeHub.start(
     repository('acme/demo', files),
+    { ...repository('acme/texts', { 'a.txt': Buffer.from('text '.repeat(9999)) }), type: 'dataset' },
     repository('acme/private', files, { token: 'hf_other' }),
     repository('acme/gated', files, { isGated: true }),
     repository('acme/mamba', { ...files, 'config.json': config({ model_type: 'mamba', architectures: ['M'] }) }),
@@ -138,5 +139,24 @@ describe('a search of a model of the hub', () => {
     const search = await test.request('POST', '/v1/searches', { payload: { model, texts } })
     expect(search.statusCode).toBe(202)
     expect(search.json()).toMatchObject({ state: 'QUEUED', model: { id: model } })
+  })
+
+  it('takes a file of a data set for a text, pinned, and refuses one that is not there', async () => {
+    const { id: model } = (await test.request('POST', '/v1/models', { payload: { path: demoModel } })).json()
+    const submit = (source: string) => {
+      hub.take()
+      return test.request('POST', '/v1/searches', { payload: { model, texts: { test: source } } })
+    }
+    const search = await submit('hf://datasets/acme/texts@v1/a.txt')
+    expect(search.statusCode).toBe(202)
+    expect(search.json().settings.texts.test).toBe(`hf://datasets/acme/texts@${commit}/a.txt`)
+    expect(hub.requests.every(({ method }) => method === 'HEAD')).toBe(true)
+    const rows = await submit('hf://datasets/acme/texts/a.txt#body&rows=9')
+    expect(rows.json().settings.texts.test).toBe(`hf://datasets/acme/texts@${commit}/a.txt#body&rows=9`)
+    expect((await submit('hf://datasets/acme/texts/b.txt')).json()).toMatchObject({
+      status: 422,
+      code: 'TEXT_NOT_FOUND',
+    })
+    expect((await submit('hf://acme/demo')).json()).toMatchObject({ status: 422, code: 'MODEL_SOURCE_INVALID' })
   })
 })

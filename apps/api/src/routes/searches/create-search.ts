@@ -16,6 +16,7 @@ import type { ApiServices } from '../../services.js'
 import { jsonAnswer, problemAnswers } from '../answers.js'
 import { checkSearch } from './check-search.js'
 import { checkTexts } from './check-texts.js'
+import { pinTexts } from './pin-texts.js'
 
 export function addCreateSearch(api: Api, services: ApiServices): void {
   const { store } = services
@@ -26,7 +27,7 @@ export function addCreateSearch(api: Api, services: ApiServices): void {
         tags: ['searches'],
         summary: 'Submit a search',
         description:
-          'Checks all that can be checked at once and answers; the search then runs by itself. What is left out has the defaults shown; texts left out are `texts/{calibration,validation,test}.txt` in the folder of the model; a model that is downloaded has none, and all three must be given. A text is a path on the server: `FILE`, `FILE.jsonl#FIELD`, `FILE.parquet#COLUMN` or `FOLDER::SPLIT`.',
+          'Checks all that can be checked at once and answers; the search then runs by itself. What is left out has the defaults shown; texts left out are `texts/{calibration,validation,test}.txt` in the folder of the model; a model that is downloaded has none, and all three must be given. A text is a path on the server: `FILE`, `FILE.jsonl#FIELD`, `FILE.parquet#COLUMN` or `FOLDER::SPLIT`; or a file of a data set of the hub, `hf://datasets/org/name@revision/FILE.parquet#COLUMN`, which is pinned to its commit and downloaded by the evaluator.',
         body: createSearchBodySchema,
         response: { 202: jsonAnswer('The search is accepted', searchSchema), ...problemAnswers },
       },
@@ -34,9 +35,10 @@ export function addCreateSearch(api: Api, services: ApiServices): void {
     async (request, reply) => {
       const teamId = teamOf(request)
       const model = await store.models.get(teamId, request.body.model)
-      const settings = settingsOf(request.body, model.path)
-      checkSearch(settings, model.shape)
-      await checkTexts(settings, model.path)
+      const given = settingsOf(request.body, model.path)
+      checkSearch(given, model.shape)
+      await checkTexts(given, model.path)
+      const settings = { ...given, texts: await pinTexts(given.texts, services.hub) }
       const row = await store.searches.create({ teamId, modelId: model.id, settings, name: request.body.name })
       request.log.info({ searchId: row.id, modelId: model.id, budget: settings.budget }, 'search accepted')
       void services.queue.wake('dispatcher', [row.id])

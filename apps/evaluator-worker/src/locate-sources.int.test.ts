@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,7 +10,7 @@ import { applyMigrations, createStore, type Lease, type Store } from '@espalier/
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
 import { FakeHub } from '../../../packages/model-hub/src/fake-hub.test-support.js'
 import { createBytes } from '../../../packages/model-hub/src/models.test-support.js'
-import { locateModel } from './locate-model.js'
+import { locateModel, locateText } from './locate-sources.js'
 
 const commit = 'c0ffee00'.repeat(5)
 const files = {
@@ -17,6 +18,7 @@ const files = {
   'tokenizer.json': Buffer.from('{"version":"1.0"}'),
   'model.safetensors': createBytes(3_000_000, 1),
 }
+const text = Buffer.from('a text\n'.repeat(1000))
 const shape: ModelShape = {
   ...{ architecture: 'llama', layers: 1, hiddenSize: 8, queryHeads: 1, kvHeads: 1, headDim: 8, ffnChannels: 8 },
   ...{ vocabularySize: 16, maxPositions: 64, slidingWindow: null, tiedEmbeddings: true },
@@ -33,7 +35,11 @@ let hub: FakeHub
 let store: Store
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'espalier-locate-'))
-  hub = await FakeHub.start({ type: 'model', id: 'acme/tiny', commits: { [commit]: files }, refs: { main: commit } })
+  const refs = { main: commit }
+  hub = await FakeHub.start(
+    { type: 'model', id: 'acme/tiny', commits: { [commit]: files }, refs },
+    { type: 'dataset', id: 'acme/texts', commits: { [commit]: { 'test.txt': text } }, refs },
+  )
   const url = new URL(process.env.ESPALIER_TEST_DATABASE_URL ?? '')
   url.pathname = `/locate_model_${randomBytes(6).toString('hex')}`
   await applyMigrations(url.href, { createDatabase: true })
@@ -66,13 +72,16 @@ async function claimPreparation(): Promise<Lease> {
   return lease
 }
 
+const logger = createLogger('test', { logLevel: 'silent', node: 'test' })
+const context = () => ({
+  store,
+  hub: { home, archives: join(home, 'archives'), endpoint: hub.endpoint, backoffMs: 1 },
+})
 const activityOf = async ({ searchId }: Lease) => (await store.searches.loadRecord(searchId)).steps[0]?.activity
 
 it('downloads with progress, goes on where another was stopped, and asks nobody once it is there', async () => {
   const lease = await claimPreparation()
-  const context = { store, hub: { home, archives: join(home, 'archives'), endpoint: hub.endpoint, backoffMs: 1 } }
-  const logger = createLogger('test', { logLevel: 'silent', node: 'test' })
-  const locate = (signal = new AbortController().signal) => locateModel(context, lease, { signal, logger })
+  const locate = (signal = new AbortController().signal) => locateModel(context(), lease, { signal, logger })
 
   hub.fault = ({ server }) => (server === 'cdn' ? { stallAfter: 1_000_000 } : null)
   const lost = new AbortController()
@@ -94,4 +103,14 @@ it('downloads with progress, goes on where another was stopped, and asks nobody 
 
   expect(await locate()).toBe(directory)
   expect(hub.take()).toEqual([])
+})
+
+it('downloads a text that is a file of a data set, and takes a local one as it is', async () => {
+  const lease = await claimPreparation()
+  const step = { signal: new AbortController().signal, logger }
+  const locate = (source: string) => locateText(context(), lease, step, source)
+  const [file = '', selection] = (await locate(`hf://datasets/acme/texts@${commit}/test.txt#body`)).split('#')
+  expect(readFileSync(file)).toEqual(text)
+  expect(selection).toBe('body')
+  expect(await locate('/texts/test.jsonl#body')).toBe('/texts/test.jsonl#body')
 })

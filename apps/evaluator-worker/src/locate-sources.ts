@@ -1,4 +1,11 @@
-import { type DownloadProgress, pinModelSource, resolveModelSource } from '@espalier/model-hub'
+import {
+  type DownloadProgress,
+  isRemoteSource,
+  type ModelHubOptions,
+  pinModelSource,
+  resolveModelSource,
+  resolveTextSource,
+} from '@espalier/model-hub'
 import type { Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
 
@@ -7,6 +14,8 @@ const tellEveryMs = 1_000
 /** Nobody stands and waits for it: a hub that is away for some minutes fails no search. */
 const attempts = 9
 
+type DownloadContext = Pick<EvaluatorContext, 'store' | 'hub'>
+
 /**
  * Folder of a step's model on this machine. A model with a source is downloaded by the evaluator that first needs it;
  * what is there already is found without a question to the hub, and what came before a kill is not fetched again.
@@ -14,13 +23,38 @@ const attempts = 9
  *
  * @throws EspalierError of `resolveModelSource`; the reason of the signal when the lease is lost or the search cancelled
  */
-export async function locateModel(
-  { store, hub }: Pick<EvaluatorContext, 'store' | 'hub'>,
-  lease: Lease,
-  step: StepContext,
-): Promise<string> {
+export async function locateModel(context: DownloadContext, lease: Lease, step: StepContext): Promise<string> {
   const { path, source, revision } = lease.model
   if (path !== null) return path
+  const { directory } = await download(context, lease, step, `model ${source}`, (options) =>
+    resolveModelSource(pinModelSource(source, revision), options),
+  )
+  return directory
+}
+
+/**
+ * A text of a search as `readText` takes it, downloaded like the model where it is a file of a data set of the hub.
+ *
+ * @throws EspalierError of `resolveTextSource`; the reason of the signal
+ */
+export async function locateText(
+  context: DownloadContext,
+  lease: Lease,
+  step: StepContext,
+  source: string,
+): Promise<string> {
+  if (!isRemoteSource(source)) return source
+  return download(context, lease, step, `text ${source}`, (options) => resolveTextSource(source, options))
+}
+
+/** Runs a download and tells people how far it is. */
+async function download<T>(
+  { store, hub }: DownloadContext,
+  lease: Lease,
+  step: StepContext,
+  what: string,
+  resolve: (options: ModelHubOptions) => Promise<T>,
+): Promise<T> {
   let latest: string | null = null
   let told: string | null = null
   let telling = Promise.resolve()
@@ -34,12 +68,10 @@ export async function locateModel(
   }
   const timer = setInterval(() => tell(latest), tellEveryMs)
   const onProgress = (progress: DownloadProgress) => {
-    latest = `downloading model ${source}: ${describeProgress(progress)}`
+    latest = `downloading ${what}: ${describeProgress(progress)}`
   }
   try {
-    const options = { attempts, ...hub, signal: step.signal, onProgress }
-    const { directory } = await resolveModelSource(pinModelSource(source, revision), options)
-    return directory
+    return await resolve({ attempts, ...hub, signal: step.signal, onProgress })
   } finally {
     clearInterval(timer)
     tell(null)

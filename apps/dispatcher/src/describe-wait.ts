@@ -5,7 +5,7 @@ import type { RoleLoad } from '@espalier/store'
 export interface OpenSteps {
   readonly pending: ReadonlySet<WorkerRole>
   readonly running: number
-  /** What keeps the running ones from their work; null: nothing. */
+  /** What keeps all running ones from their work, as one of them says; null: at least one is at it. */
   readonly activity: string | null
 }
 
@@ -15,7 +15,7 @@ export function openStepsOf(steps: readonly StepRecord[]): OpenSteps {
   return {
     pending: new Set(pending.map((step) => roleOfStep[step.kind])),
     running: running.length,
-    activity: running.find((step) => step.activity)?.activity ?? null,
+    activity: running.every((step) => step.activity) ? (running[0]?.activity ?? null) : null,
   }
 }
 

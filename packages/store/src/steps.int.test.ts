@@ -117,6 +117,23 @@ describe('claim', () => {
     expect(await store.steps.claim(stepId, worker('late'))).toMatchObject({ fencingToken: 2, attempts: 2 })
   })
 
+  it('tells what keeps a worker from its step, as long as it holds it', async () => {
+    const { search, stepIds } = await createSearchWithSteps(store, 1)
+    const stepId = String(stepIds[0])
+    const activity = async () => (await store.searches.loadRecord(search.id)).steps[0]?.activity
+    const lost = await claimEvaluation(store, stepId, 'a', 1)
+    await store.steps.reportActivity(lost, 'downloading 1 of 3 MB')
+    expect(await activity()).toBe('downloading 1 of 3 MB')
+    await sleep(50)
+    const held = await claimEvaluation(store, stepId, 'b')
+    expect(await activity()).toBeUndefined()
+    await store.steps.reportActivity(lost, 'downloading 2 of 3 MB')
+    expect(await activity()).toBeUndefined()
+    await store.steps.reportActivity(held, 'downloading 3 of 3 MB')
+    await store.steps.release(held)
+    expect(await activity()).toBeUndefined()
+  })
+
   it('names the model hash that the search prepared, even if the folder is registered anew', async () => {
     const { search, model } = await createTestSearch(store)
     const prepare = { kind: 'prepare', round: 0, index: 0, payload: {} } as const

@@ -90,7 +90,7 @@ module.exports = {
       name: 'no-deep-imports',
       severity: 'error',
       from: { path: '^(packages|apps)/([^/]+)/src' },
-      to: { path: '^packages/([^/]+)/(src|dist)/(?!index\\.)', pathNot: '^packages/$2/' },
+      to: { path: '^packages/([^/]+)/(src|dist)/(?!index\\.)', pathNot: ['^packages/$2/', '\\.test-support\\.ts$'] },
     },
     {
       name: 'process-env-is-read-once',

@@ -15,7 +15,8 @@ const manifest = JSON.parse(await readFile(new URL('../apps/api/package.json', i
 const databaseUrl = 'postgresql://localhost/never-connected'
 const store = createStore({ databaseUrl })
 const queue = createQueue({ databaseUrl })
-const services = { ...serviceDefaults, store, queue, artifacts: '/', uploads: '/', version: manifest.version }
+const folders = { artifacts: '/', uploads: '/', hub: { home: '/', archives: '/' } }
+const services = { ...serviceDefaults, store, queue, ...folders, version: manifest.version }
 const api = await createApp(services, createLogger('api', { logLevel: 'warn', node: 'documentation' }))
 await api.ready()
 const text = format(JSON.stringify(api.swagger()))

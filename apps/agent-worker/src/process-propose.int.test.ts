@@ -21,7 +21,7 @@ function leaseOf(changes: Partial<Lease<'propose'>['settings']>): Lease<'propose
     payload: { count: 6, incumbents: targets.map(() => []) },
     attempts: 1,
     settings: { ...settings, ...changes },
-    model: { id: 'model', path: '/model', shape, hash: null },
+    model: { id: 'model', name: 'model', path: '/model', source: null, revision: null, shape, hash: null },
   }
 }
 

@@ -44,6 +44,8 @@ export async function createTestApi(changes: Partial<ApiServices> = {}): Promise
     queue,
     artifacts: join(home, 'artifacts'),
     uploads: join(home, 'uploads'),
+    // Nothing answers there: tests of the hub start their own.
+    hub: { home: join(home, 'huggingface'), archives: join(home, 'archives'), endpoint: 'http://127.0.0.1:9' },
     version: '0.0.0-test',
     ...changes,
   }

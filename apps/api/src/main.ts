@@ -39,6 +39,7 @@ async function start(configuration: Configuration, logger: Logger): Promise<Runn
     queue,
     artifacts,
     uploads: join(home, 'uploads'),
+    hub: { ...configuration.hub, archives: join(home, 'archives') },
     version: await readVersion(),
   }
   const api = await createApp(services, logger)

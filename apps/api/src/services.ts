@@ -1,3 +1,4 @@
+import type { ModelHubOptions } from '@espalier/model-hub'
 import type { WorkQueue } from '@espalier/queue'
 import type { Store } from '@espalier/store'
 
@@ -10,6 +11,8 @@ export interface ApiServices {
   readonly artifacts: string
   /** Absolute folder of uploads; each team has a folder in it. */
   readonly uploads: string
+  /** Where models that are named by a source come from. */
+  readonly hub: Omit<ModelHubOptions, 'signal' | 'onProgress'>
   /** Largest file of an upload, bytes. */
   readonly maxUploadBytes: number
   /** Requests a minute and key. */

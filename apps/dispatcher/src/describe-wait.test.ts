@@ -10,13 +10,18 @@ const loadWith = (change: Partial<Record<WorkerRole, RoleLoad>>) => ({
   agent: idle,
   ...change,
 })
-const waitingFor = (role: WorkerRole) => ({ pending: new Set([role]), running: 0 })
+const waitingFor = (role: WorkerRole) => ({ pending: new Set([role]), running: 0, activity: null })
 
 describe('the reason for waiting', () => {
   it('is none while a step runs, or when a worker is free', () => {
     const busy = loadWith({ evaluator: { pending: 5, running: 1, liveWorkers: 1 } })
-    expect(describeWait({ pending: new Set(['evaluator']), running: 1 }, busy)).toBeNull()
+    expect(describeWait({ ...waitingFor('evaluator'), running: 1 }, busy)).toBeNull()
     expect(describeWait(waitingFor('evaluator'), loadWith({}))).toBeNull()
+  })
+
+  it('is what a running step is kept from its work by', () => {
+    const activity = 'downloading hf://acme/model@main: 1.0 GB of 2.0 GB'
+    expect(describeWait({ ...waitingFor('agent'), running: 1, activity }, loadWith({}))).toBe(activity)
   })
 
   it('names the role that nobody does', () => {

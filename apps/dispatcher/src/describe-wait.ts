@@ -5,19 +5,23 @@ import type { RoleLoad } from '@espalier/store'
 export interface OpenSteps {
   readonly pending: ReadonlySet<WorkerRole>
   readonly running: number
+  /** What keeps all running ones from their work, as one of them says; null: at least one is at it. */
+  readonly activity: string | null
 }
 
 export function openStepsOf(steps: readonly StepRecord[]): OpenSteps {
   const pending = steps.filter((step) => step.state === 'PENDING')
+  const running = steps.filter((step) => step.state === 'RUNNING')
   return {
     pending: new Set(pending.map((step) => roleOfStep[step.kind])),
-    running: steps.filter((step) => step.state === 'RUNNING').length,
+    running: running.length,
+    activity: running.every((step) => step.activity) ? (running[0]?.activity ?? null) : null,
   }
 }
 
 /** Why a search stands still, as a sentence for people; null: it does not, or will start in a moment. */
 export function describeWait(open: OpenSteps, load: Readonly<Record<WorkerRole, RoleLoad>>): string | null {
-  if (open.running > 0) return null
+  if (open.running > 0) return open.activity
   for (const role of workerRoles) {
     if (!open.pending.has(role)) continue
     const { liveWorkers, running, pending } = load[role]

@@ -1,4 +1,5 @@
 import type { ExecutionProvider } from '@espalier/contracts'
+import type { ModelHubOptions } from '@espalier/model-hub'
 import type { ArtifactStore, Logger } from '@espalier/runtime'
 import type { Store } from '@espalier/store'
 import type { SearchDataReader } from './search-data.js'
@@ -10,6 +11,8 @@ export interface EvaluatorContext {
   readonly artifacts: ArtifactStore
   readonly models: WarmModels
   readonly searchData: SearchDataReader
+  /** Where models that are named by a source come from, and where they are kept. */
+  readonly hub: Omit<ModelHubOptions, 'signal' | 'onProgress'>
   /** Threads that a numeric session may use now. */
   readonly countThreads: () => number
   readonly provider: ExecutionProvider

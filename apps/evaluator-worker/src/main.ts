@@ -39,6 +39,7 @@ await runUntilStopped({
       models,
       countThreads,
       provider,
+      hub: { ...config.hub, archives: join(config.home, 'archives') },
       searchData: createSearchDataReader(store, artifacts),
     }
     const worker = await runStepWorker({

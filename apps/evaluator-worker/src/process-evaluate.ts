@@ -4,6 +4,7 @@ import { countSharedModules } from '@espalier/evaluator'
 import { selectKeptIndices } from '@espalier/pruning'
 import type { EvaluationProtocol, Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
+import { locateModel } from './locate-sources.js'
 import { findPreparedModel } from './prepared-model.js'
 
 const { version: onnxruntime } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string }
@@ -12,7 +13,8 @@ const { version: onnxruntime } = createRequire(import.meta.url)('onnxruntime-nod
 export async function processEvaluate(context: EvaluatorContext, lease: Lease<'evaluate'>, step: StepContext) {
   const { payload, settings } = lease
   const method = methodOf(lease)
-  const warm = await context.models.get(lease.model.path, await findPreparedModel(context.store, lease))
+  const directory = await locateModel(context, lease, step)
+  const warm = await context.models.get(directory, await findPreparedModel(context.store, lease))
   const data = await context.searchData.read(lease, warm.prunable)
   const following = await context.store.steps.listFollowing(lease)
   const measured = await warm.evaluator.measure({

@@ -3,10 +3,12 @@ import { basename, join } from 'node:path'
 import { EspalierError, type ExportFormat, type ExportResult, methodOf } from '@espalier/contracts'
 import { createEvaluator, type Measurement, type MeasureRequest, measureLogitsModel } from '@espalier/evaluator'
 import { openModel } from '@espalier/model-graph'
+import { pinModelSource } from '@espalier/model-hub'
 import { type PrunedModel, type PruningRequest, writeCompactOnnx, writeHuggingFace } from '@espalier/pruned-model'
 import { selectKeptIndices } from '@espalier/pruning'
 import type { Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
+import { locateModel } from './locate-sources.js'
 import { findPreparedModel } from './prepared-model.js'
 import type { SearchData } from './search-data.js'
 import type { WarmModel } from './warm-model.js'
@@ -43,7 +45,8 @@ const tolerance = { F32: 2e-5, F16: 5e-4, BF16: 4e-3 }
 export async function processExport(context: EvaluatorContext, lease: Lease<'export'>, step: StepContext) {
   const started = performance.now()
   const { payload } = lease
-  const warm = await context.models.get(lease.model.path, await findPreparedModel(context.store, lease))
+  const modelDirectory = await locateModel(context, lease, step)
+  const warm = await context.models.get(modelDirectory, await findPreparedModel(context.store, lease))
   const data = await context.searchData.read(lease, warm.prunable)
   const target = lease.settings.targets[payload.targetIndex] ?? 0
   const name = typeof target === 'number' ? `sparsity-${Math.round(100 * target)}` : target.resource
@@ -96,7 +99,7 @@ function requestOf(lease: Lease<'export'>, warm: WarmModel, data: SearchData, di
     calibration: data.calibration.modules,
     directory,
     report: {
-      modelName: basename(lease.model.path),
+      modelName: nameOf(lease),
       sparsity: payload.sparsity,
       densePerplexity: report.denseTestPerplexity,
       uniformPerplexity: report.uniformTestPerplexity,
@@ -110,6 +113,10 @@ function requestOf(lease: Lease<'export'>, warm: WarmModel, data: SearchData, di
       },
     },
   }
+}
+
+function nameOf({ model }: Lease): string {
+  return model.path === null ? pinModelSource(model.source, model.revision) : basename(model.path)
 }
 
 /**
@@ -134,7 +141,7 @@ async function expectedLogPerplexity(
     calibration: asMeasured ? data.calibration : null,
     ...{ compensation, metric, ...windows },
   }
-  const measured = isFloat32 ? warm.evaluator.measure(request) : measureOnCpu(context, lease.model.path, request)
+  const measured = isFloat32 ? warm.evaluator.measure(request) : measureOnCpu(context, warm.model.directory, request)
   return (await measured).logPerplexity
 }
 

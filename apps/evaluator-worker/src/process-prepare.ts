@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import {
   EspalierError,
   type LatencyTable,
+  type ModelShape,
   needsLatencies,
   type PrepareResult,
   type Split,
@@ -15,23 +16,27 @@ import { loadTokenizer } from '@espalier/model-graph'
 import { contextLengthOf, createPolicyRules } from '@espalier/pruning'
 import type { CalibrationRow, Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
+import { locateModel, locateText } from './locate-sources.js'
 import { idsToBytes, type TokenisedText, tokeniseText } from './tokenise-text.js'
+import type { WarmModel } from './warm-model.js'
 
 /** Hashes the model, tokenises the texts, and calibrates unless a search before did it with the same model and text. */
 export async function processPrepare(context: EvaluatorContext, lease: Lease<'prepare'>, step: StepContext) {
   const started = performance.now()
   const { settings } = lease
-  const warm = await context.models.get(lease.model.path, null)
   checkWindow(lease)
-  const tokenizer = await loadTokenizer(lease.model.path)
+  const directory = await locateModel(context, lease, step)
+  const warm = await context.models.get(directory, null)
+  const tokenizer = await loadTokenizer(directory)
   const texts = {} as Record<Split, TokenisedText>
   for (const split of splits) {
-    texts[split] = await tokeniseText(tokenizer, split, settings.texts[split], settings.windowLength)
+    const source = await locateText(context, lease, step, settings.texts[split])
+    texts[split] = await tokeniseText(tokenizer, split, source, settings.windowLength)
   }
   checkWindows(lease, texts)
 
-  const latencies = await measureTimes(context, lease, step)
-  const calibration = await calibrate(context, lease, step, warm.hash, texts.calibration)
+  const latencies = await measureTimes(context, warm.model.shape, lease, step)
+  const calibration = await calibrate(context, lease, step, warm, texts.calibration)
   const result: PrepareResult = {
     modelHash: warm.hash,
     precision: warm.evaluator.precision,
@@ -44,7 +49,7 @@ export async function processPrepare(context: EvaluatorContext, lease: Lease<'pr
     ...(latencies ? { latencies } : {}),
     seconds: (performance.now() - started) / 1000,
   }
-  return { result, effects: { calibration } }
+  return { result, effects: { calibration, shape: lease.model.path === null ? warm.model.shape : null } }
 }
 
 /**
@@ -53,18 +58,19 @@ export async function processPrepare(context: EvaluatorContext, lease: Lease<'pr
  */
 async function measureTimes(
   { countThreads, provider }: EvaluatorContext,
-  { settings, model }: Lease<'prepare'>,
+  shape: ModelShape,
+  { settings }: Lease<'prepare'>,
   { signal }: StepContext,
 ): Promise<LatencyTable | undefined> {
   if (!needsLatencies(settings) || settings.constraints?.latencies) return undefined
-  const contextLength = contextLengthOf(model.shape, settings.constraints?.contextLength)
-  const latencies = await measureLatencies(model.shape, {
+  const contextLength = contextLengthOf(shape, settings.constraints?.contextLength)
+  const latencies = await measureLatencies(shape, {
     contextLength,
     threads: countThreads(),
     provider,
     signal,
   })
-  createPolicyRules(model.shape, settings, latencies)
+  createPolicyRules(shape, settings, latencies)
   return latencies
 }
 
@@ -72,11 +78,11 @@ async function calibrate(
   context: EvaluatorContext,
   lease: Lease<'prepare'>,
   step: StepContext,
-  modelHash: string,
+  warm: WarmModel,
   text: TokenisedText,
 ): Promise<CalibrationRow> {
   const { windowLength, calibrationWindows: windows } = lease.settings
-  const identity = { modelHash, dataHash: text.textHash, windowLength, windows }
+  const identity = { modelHash: warm.hash, dataHash: text.textHash, windowLength, windows }
   const gram = lease.payload.gram ?? lease.settings.compensation === 'least-squares'
   const key = createHash('sha256')
     .update(JSON.stringify(gram ? { ...identity, gram } : identity))
@@ -84,8 +90,8 @@ async function calibrate(
   const known = await context.store.calibrations.find(lease.teamId, key)
   if (known && (await context.artifacts.has(known.artifact))) return known
 
-  const { evaluator } = await context.models.get(lease.model.path, null)
-  if (gram) step.logger.info(gramBytesOf(lease.model.shape), 'recording Gram matrices for least-squares compensation')
+  const { evaluator } = await context.models.get(warm.model.directory, null)
+  if (gram) step.logger.info(gramBytesOf(warm.model.shape), 'recording Gram matrices for least-squares compensation')
   const record = await evaluator.calibrate({ ids: text.ids, windowLength, windows, gram, signal: step.signal })
   const file = join(tmpdir(), `espalier-calibration-${lease.stepId}-${lease.fencingToken}.safetensors`)
   try {
@@ -109,7 +115,7 @@ function checkWindow({ model, settings }: Lease<'prepare'>): void {
   if (settings.windowLength <= longest) return
   throw new EspalierError(
     'MODEL_WINDOW_TOO_LONG',
-    `The window of ${settings.windowLength} tokens is longer than the ${longest} of the model in ${model.path}`,
+    `The window of ${settings.windowLength} tokens is longer than the ${longest} of the model ${model.name}`,
     { windowLength: settings.windowLength, allowed: longest },
   )
 }

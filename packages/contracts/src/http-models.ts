@@ -8,7 +8,7 @@ const safeName = z
   .string()
   .regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/, 'one path segment of letters, digits, . _ -, not starting with a dot')
 
-/** `POST /v1/models`: a folder on the server, or an upload made before. */
+/** `POST /v1/models`: a folder on the server, an upload made before, or a repository of the Hugging Face hub. */
 export const createModelBodySchema = z
   .strictObject({
     path: plainTextSchema
@@ -18,10 +18,14 @@ export const createModelBodySchema = z
       .optional()
       .meta({ description: 'Absolute path of a Hugging Face model folder on the server.' }),
     upload: safeName.optional().meta({ description: 'Name of an upload made with PUT /v1/uploads/{upload}/{file}.' }),
+    source: plainTextSchema.min(1).max(2048).optional().meta({
+      description:
+        'Repository of the Hugging Face hub: `hf://org/name` or `hf://org/name@revision`. The revision is pinned to its commit; the first search downloads the weights.',
+    }),
     name: plainTextSchema.min(1).max(200).optional(),
   })
-  .refine((body) => (body.path === undefined) !== (body.upload === undefined), {
-    message: 'give exactly one of path and upload',
+  .refine(({ path, upload, source }) => [path, upload, source].filter((one) => one !== undefined).length === 1, {
+    message: 'give exactly one of path, upload and source',
     path: ['path'],
   })
 export type CreateModelBody = z.infer<typeof createModelBodySchema>
@@ -30,7 +34,13 @@ export const modelSchema = z
   .object({
     id: idSchema,
     name: z.string(),
-    path: z.string(),
+    /** Folder on the server; null for a model that is downloaded. */
+    path: z.string().nullable(),
+    /** What is downloaded, as it was asked for; null for a folder. */
+    source: z.string().nullable(),
+    /** Commit that the source was pinned to. */
+    revision: z.string().nullable(),
+    /** Of a model that is downloaded by config.json alone, until a search has prepared it: biases are not counted. */
     shape: modelShapeSchema,
     prunableParameters: z.int(),
     /** SHA-256 of configuration and weights; null until a search has prepared the model. */

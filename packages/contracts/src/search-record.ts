@@ -35,6 +35,8 @@ interface StepRecordOf<K extends StepKind> {
   readonly result: StepResult<K> | null
   /** Present when FAILED. */
   readonly error: RecordedError | null
+  /** What keeps its worker from the work itself, for people: a download. Only while RUNNING. */
+  readonly activity?: string | null
 }
 export type StepRecord<K extends StepKind = StepKind> = { [P in K]: StepRecordOf<P> }[K]
 

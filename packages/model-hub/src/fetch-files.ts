@@ -49,10 +49,13 @@ export async function fetchFiles(
     meter.finishFile()
   }
   await checkSpace(wanted, client, cache)
-  await runLimited(wanted, settings.parallel, settings.signal, async (one, signal) => {
-    await fetchOne(one, client, cache, { ...settings, signal }, meter)
-    meter.finishFile()
-  })
+  // Weights last: where they are whole, so is the model.
+  for (const stage of [wanted.filter((one) => !hasWeights(one)), wanted.filter(hasWeights)]) {
+    await runLimited(stage, settings.parallel, settings.signal, async (one, signal) => {
+      await fetchOne(one, client, cache, { ...settings, signal }, meter)
+      meter.finishFile()
+    })
+  }
   return Promise.all(
     paths.map(async (name) => ({
       name,
@@ -61,6 +64,8 @@ export async function fetchFiles(
     })),
   )
 }
+
+const hasWeights = ({ paths }: Wanted) => paths.some((path) => path.endsWith('.safetensors'))
 
 async function describeFiles(
   paths: readonly string[],

@@ -43,6 +43,20 @@ export async function findCachedSnapshot(client: HubClient, cache: RepositoryCac
   return { commit, files }
 }
 
+/**
+ * The snapshot of a repository that is pinned to a commit, where it is whole: a commit never changes, so nobody needs to
+ * be asked. null: it is to be downloaded, or its revision may move. What Espalier downloads gets its weights last, so
+ * that a download that was cut is never taken for whole.
+ */
+export async function findWholeSnapshot(client: HubClient, cache: RepositoryCache): Promise<CachedSnapshot | null> {
+  if ((await cache.findCommit(client.repository.revision)) !== client.repository.revision) return null
+  const snapshot = await findCachedSnapshot(client, cache).catch((error: unknown) => {
+    if (error instanceof EspalierError) return null
+    throw error
+  })
+  return snapshot?.files.some(({ name }) => name === 'tokenizer.json') ? snapshot : null
+}
+
 export function refuseMissing(client: HubClient, cache: RepositoryCache, found: string): EspalierError {
   return new EspalierError(
     'MODEL_NOT_CACHED',

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { EspalierError } from '@espalier/contracts'
 import { chooseModelFiles, parseShardNames, singleWeightFile, weightIndexFile } from './choose-model-files.js'
 import { fetchFiles, type SourceFile } from './fetch-files.js'
-import { findCachedSnapshot, refuseMissing } from './find-cached-snapshot.js'
+import { findCachedSnapshot, findWholeSnapshot, refuseMissing } from './find-cached-snapshot.js'
 import { HubClient, type RepositoryListing } from './hub-client.js'
 import type { HubSettings } from './model-hub-options.js'
 import type { HubRepository } from './parse-model-source.js'
@@ -22,6 +22,8 @@ export async function resolveRepository(repository: HubRepository, settings: Hub
     const { commit, files } = await findCachedSnapshot(client, cache)
     return { directory: cache.snapshot(commit), revision: commit, files }
   }
+  const whole = await findWholeSnapshot(client, cache)
+  if (whole !== null) return { directory: cache.snapshot(whole.commit), revision: whole.commit, files: whole.files }
   const listing = await client.list()
   const { commit } = listing
   const { companions, weights } = chooseModelFiles(listing.paths, client.describe())

@@ -66,7 +66,7 @@ async function lockSearch(tx: Queryable, searchId: string): Promise<LockedSearch
   return search
 }
 
-/** They follow from settings and shape alone: written once, before there is a step that needs them. */
+/** They follow from settings and shape alone: written when either is known, before there is a step that needs them. */
 async function writeMemoryNeeds(tx: Queryable, searchId: string, needs: MemoryNeeds): Promise<void> {
   await tx.$executeRaw`
     UPDATE "Search" SET "memoryNeeds" = ${JSON.stringify(needs)}::jsonb

@@ -35,7 +35,7 @@ async function claim(
     claimed AS (
       UPDATE "Step" s SET
         state = 'RUNNING', attempts = s.attempts + 1, "fencingToken" = s."fencingToken" + 1, "workerId" = ${workerId},
-        "leaseExpiresAt" = now() + ${milliseconds(leaseMs)}, "startedAt" = now()
+        "leaseExpiresAt" = now() + ${milliseconds(leaseMs)}, "startedAt" = now(), activity = NULL
       FROM candidate, "Search" q
       WHERE s.id = candidate.id AND q.id = s."searchId" AND ${claimable}
       RETURNING s.*
@@ -43,7 +43,8 @@ async function claim(
     busy AS (UPDATE "Worker" w SET "currentStepId" = claimed.id FROM claimed WHERE w.id = claimed."workerId")
     SELECT
       c.id AS "stepId", c."searchId", c."teamId", c.round, c.kind::text, c.index, c.payload, c."fencingToken", c.attempts,
-      c."workerId", q.settings, m.id AS "modelId", m.path, m.shape,
+      c."workerId", q.settings, m.id AS "modelId", m.name AS "modelName", m.path, m.source,
+      m.revision, m.shape,
       -- a search measures the model that it prepared, even if the folder was registered anew since
       COALESCE(p.result->>'modelHash', m.hash) AS hash
     FROM claimed c
@@ -56,14 +57,28 @@ async function claim(
 interface LeaseRow {
   readonly fencingToken: bigint
   readonly modelId: string
-  readonly path: string
+  readonly modelName: string
+  readonly path: string | null
+  readonly source: string | null
+  readonly revision: string | null
   readonly shape: unknown
   readonly hash: string | null
 }
 
-function toLease({ modelId, path, shape, hash, fencingToken, ...step }: LeaseRow): Lease {
-  const model = { id: modelId, path, shape, hash }
+function toLease({ modelId, modelName, path, source, revision, shape, hash, fencingToken, ...step }: LeaseRow): Lease {
+  const model = { id: modelId, name: modelName, path, source, revision, shape, hash }
   return fromJson<Lease>({ ...step, fencingToken: Number(fencingToken), model })
+}
+
+/** See `StepStore.reportActivity`. */
+export async function reportActivity(
+  { client }: Database,
+  { stepId, fencingToken }: LeaseKey,
+  activity: string | null,
+): Promise<void> {
+  await client.$executeRaw`
+    UPDATE "Step" SET activity = ${activity}
+    WHERE id = ${stepId} AND state = 'RUNNING' AND "fencingToken" = ${fencingToken}`
 }
 
 /** See `StepStore.heartbeat`. */

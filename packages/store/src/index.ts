@@ -14,6 +14,7 @@ export type {
   GeneratorRow,
   Lease,
   LeaseKey,
+  ModelLocation,
   ModelRow,
   NewEvent,
   PageRequest,

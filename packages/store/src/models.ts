@@ -1,20 +1,20 @@
-import { EspalierError, type ModelShape } from '@espalier/contracts'
+import { EspalierError } from '@espalier/contracts'
 import type { Database } from './database.js'
-import type { Model } from './generated/prisma/client.js'
+import type { Model, Prisma } from './generated/prisma/client.js'
 import { createId } from './ids.js'
 import { fromJson, toJson } from './json.js'
 import { pageArguments, toPage } from './page.js'
-import type { ModelRow } from './records.js'
+import type { ModelLocation, ModelRow } from './records.js'
 import type { ModelStore } from './store.js'
 
 export function createModelStore({ client }: Database): ModelStore {
   return {
-    async create({ teamId, name, path, shape }) {
+    async create({ teamId, name, shape, ...location }) {
       const row = await client.model.upsert({
-        where: { teamId_path: { teamId, path } },
-        create: { id: createId('mod'), teamId, name, path, shape: toJson(shape) },
+        where: whereLocated(teamId, location),
+        create: { id: createId('mod'), teamId, name, ...location, shape: toJson(shape) },
         // Who registers a folder again means what lies there now.
-        update: { name, shape: toJson(shape), hash: null },
+        update: 'path' in location ? { name, shape: toJson(shape), hash: null } : { name },
       })
       return toModel(row)
     },
@@ -25,8 +25,8 @@ export function createModelStore({ client }: Database): ModelStore {
       return toModel(row)
     },
 
-    async find(teamId, path) {
-      const row = await client.model.findUnique({ where: { teamId_path: { teamId, path } } })
+    async find(teamId, location) {
+      const row = await client.model.findUnique({ where: whereLocated(teamId, location) })
       return row === null ? undefined : toModel(row)
     },
 
@@ -38,6 +38,12 @@ export function createModelStore({ client }: Database): ModelStore {
   }
 }
 
+function whereLocated(teamId: string, location: ModelLocation): Prisma.ModelWhereUniqueInput {
+  if ('path' in location) return { teamId_path: { teamId, path: location.path } }
+  return { teamId_source_revision: { teamId, source: location.source, revision: location.revision } }
+}
+
+/** The table's constraint says that a row has a path, or a source and its revision. */
 function toModel(row: Model): ModelRow {
-  return { ...row, shape: fromJson<ModelShape>(row.shape) }
+  return fromJson<ModelRow>(row)
 }

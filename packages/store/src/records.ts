@@ -33,12 +33,19 @@ export interface Team {
   readonly weight: number
 }
 
-export interface ModelRow {
+/** Where a model comes from: a folder that all machines see, or a source of `model-hub` pinned to a commit. */
+export type ModelLocation = { readonly path: string } | { readonly source: string; readonly revision: string }
+
+/** The location as a row has it. */
+type LocatedModel =
+  | { readonly path: string; readonly source: null; readonly revision: null }
+  | { readonly path: null; readonly source: string; readonly revision: string }
+
+export type ModelRow = LocatedModel & {
   readonly id: string
   readonly teamId: string
   readonly name: string
-  /** Absolute path of the Hugging Face folder. */
-  readonly path: string
+  /** Of a source by config.json alone until a search prepared the model. */
   readonly shape: ModelShape
   /** SHA-256 over configuration and weights; null until a search prepared the model. */
   readonly hash: string | null
@@ -242,9 +249,9 @@ interface LeaseOf<K extends StepKind> extends LeaseKey {
   /** Claims so far, this one included. */
   readonly attempts: number
   readonly settings: SearchSettings
-  readonly model: {
+  readonly model: LocatedModel & {
     readonly id: string
-    readonly path: string
+    readonly name: string
     readonly shape: ModelShape
     /** null until prepared. */
     readonly hash: string | null
@@ -256,7 +263,8 @@ export type Lease<K extends StepKind = StepKind> = { [P in K]: LeaseOf<P> }[K]
 
 /** What is written together with a result, in the same transaction. */
 export interface EffectsOfStep {
-  readonly prepare: { readonly calibration: CalibrationRow }
+  /** `shape`: of the opened model, where it was known from config.json alone; null: it was known. */
+  readonly prepare: { readonly calibration: CalibrationRow; readonly shape: ModelShape | null }
   readonly evaluate: { readonly protocol: EvaluationProtocol }
   readonly train: {
     readonly predictor: {

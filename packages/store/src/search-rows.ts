@@ -35,13 +35,22 @@ export async function loadSearchRecord(
   const rows = await queryable.step.findMany({
     where: { searchId: id },
     orderBy: [{ round: 'asc' }, { kind: 'asc' }, { index: 'asc' }],
-    select: { kind: true, round: true, index: true, state: true, payload: true, result: true, error: true },
+    select: {
+      ...{ kind: true, round: true, index: true, state: true },
+      ...{ payload: true, result: true, error: true, activity: true },
+    },
   })
   return {
     settings: fromJson<SearchSettings>(settings),
     shape: fromJson<ModelShape>(shape),
     // A step that is tried again keeps its last error for people; the state machine sees only final ones.
-    steps: rows.map((row) => fromJson<StepRecord>({ ...row, error: row.state === 'FAILED' ? row.error : null })),
+    steps: rows.map(({ activity, ...row }) =>
+      fromJson<StepRecord>({
+        ...row,
+        error: row.state === 'FAILED' ? row.error : null,
+        ...(row.state === 'RUNNING' && activity !== null ? { activity } : {}),
+      }),
+    ),
   }
 }
 

@@ -260,7 +260,7 @@ describe('teams', () => {
     const { settings } = search
     const theft = store.searches.create({ teamId: other, modelId: model.id, settings })
     await expect(theft).rejects.toMatchObject({ code: 'MODEL_NOT_FOUND' })
-    expect(await store.models.find(other, model.path)).toBeUndefined()
+    expect(await store.models.find(other, { path: model.path ?? '' })).toBeUndefined()
     for (const page of [
       await store.searches.list(other),
       await store.models.list(other),

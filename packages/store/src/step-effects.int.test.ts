@@ -107,6 +107,36 @@ describe('what is written with a result', () => {
     ])
   })
 
+  it('knows the shape of a downloaded model from its preparation on, and what evaluators need by it', async () => {
+    const { search: other, model: folder } = await createTestSearch(store)
+    const { teamId, shape } = folder
+    const location = { source: 'hf://acme/tiny@main', revision: 'c'.repeat(40) }
+    const model = await store.models.create({ teamId, name: 'tiny', shape, ...location })
+    expect(model).toMatchObject({ path: null, ...location, hash: null })
+    const search = await store.searches.create({ teamId, modelId: model.id, settings: other.settings })
+    const plan = planOf([{ kind: 'prepare', round: 0, index: 0, payload: {} }])
+    const advanced = await store.searches.advance(search.id, () => ({ ...plan, memoryNeeds: { cpu: 1, cuda: 2 } }))
+    const lease = await store.steps.claim(String(advanced?.created[0]?.id), claimOptions)
+    if (lease?.kind !== 'prepare') throw new Error('no lease')
+    expect(lease.model).toEqual({ id: model.id, name: 'tiny', path: null, ...location, shape, hash: null })
+
+    const [modelHash, hash] = ['a'.repeat(64), 'b'.repeat(64)]
+    const split = { artifact: hash, textHash: hash, tokens: 100, windows: 6 }
+    const splits = { calibration: split, validation: split, test: split }
+    const calibration = { key: 'x', modelHash, dataHash: hash, windowLength: 16, windows: 2, artifact: hash }
+    const opened = { ...shape, parameters: shape.parameters + 32 }
+    const result = { modelHash, calibration: hash, splits, seconds: 1 }
+    await store.steps.complete(lease, result, { calibration, shape: opened })
+    // Registered again, it is still the model that was opened: a commit does not change.
+    const again = await store.models.create({ teamId, name: 'renamed', shape, ...location })
+    expect(again).toMatchObject({ id: model.id, name: 'renamed', shape: opened, hash: modelHash })
+    expect((await store.searches.loadRecord(search.id)).shape).toEqual(opened)
+    await store.searches.advance(search.id, () => ({ ...plan, memoryNeeds: { cpu: 3, cuda: 4 } }))
+    expect(await database.query('SELECT "memoryNeeds" AS needs FROM "Search" WHERE id = $1', [search.id])).toEqual([
+      { needs: { cpu: 3, cuda: 4 } },
+    ])
+  })
+
   it('replaces a calibration whose record was lost', async () => {
     const { id: teamId } = await store.teams.ensureDefault()
     const calibration = {

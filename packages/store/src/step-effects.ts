@@ -38,11 +38,14 @@ export function recordEffects<K extends StepKind>(
 
 async function recordPreparation(
   tx: Queryable,
-  { teamId, model }: Lease<'prepare'>,
+  { teamId, searchId, model }: Lease<'prepare'>,
   { modelHash }: PrepareResult,
-  { calibration }: EffectsOfStep['prepare'],
+  { calibration, shape }: EffectsOfStep['prepare'],
 ) {
-  await tx.model.updateMany({ where: { id: model.id, hash: null }, data: { hash: modelHash } })
+  const opened = { hash: modelHash, ...(shape === null ? {} : { shape: toJson(shape) }) }
+  await tx.model.updateMany({ where: { id: model.id, hash: null }, data: opened })
+  // What evaluators need follows from the shape: it is written anew with the plan of the next steps.
+  if (shape !== null) await tx.search.update({ where: { id: searchId }, data: { memoryNeeds: toNullableJson(null) } })
   await saveCalibration(tx, teamId, calibration)
   return []
 }

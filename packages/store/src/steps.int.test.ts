@@ -59,7 +59,10 @@ describe('claim', () => {
       attempts: 1,
       payload: { keptUnits: [1, 0, 2, 16], purpose: 'random' },
       settings: search.settings,
-      model: { id: model.id, path: model.path, shape: model.shape, hash: null },
+      model: {
+        ...{ id: model.id, name: model.name, path: model.path, source: null, revision: null },
+        ...{ shape: model.shape, hash: null },
+      },
     })
   })
 
@@ -114,6 +117,23 @@ describe('claim', () => {
     expect(await store.steps.claim(stepId, worker('late'))).toMatchObject({ fencingToken: 2, attempts: 2 })
   })
 
+  it('tells what keeps a worker from its step, as long as it holds it', async () => {
+    const { search, stepIds } = await createSearchWithSteps(store, 1)
+    const stepId = String(stepIds[0])
+    const activity = async () => (await store.searches.loadRecord(search.id)).steps[0]?.activity
+    const lost = await claimEvaluation(store, stepId, 'a', 1)
+    await store.steps.reportActivity(lost, 'downloading 1 of 3 MB')
+    expect(await activity()).toBe('downloading 1 of 3 MB')
+    await sleep(50)
+    const held = await claimEvaluation(store, stepId, 'b')
+    expect(await activity()).toBeUndefined()
+    await store.steps.reportActivity(lost, 'downloading 2 of 3 MB')
+    expect(await activity()).toBeUndefined()
+    await store.steps.reportActivity(held, 'downloading 3 of 3 MB')
+    await store.steps.release(held)
+    expect(await activity()).toBeUndefined()
+  })
+
   it('names the model hash that the search prepared, even if the folder is registered anew', async () => {
     const { search, model } = await createTestSearch(store)
     const prepare = { kind: 'prepare', round: 0, index: 0, payload: {} } as const
@@ -132,12 +152,12 @@ describe('claim', () => {
       ...{ key: 'f'.repeat(64), modelHash, dataHash: split.textHash },
       ...{ windowLength: 16, windows: 2, artifact: result.calibration },
     }
-    expect(await store.steps.complete(lease, result, { calibration })).toBe('recorded')
+    expect(await store.steps.complete(lease, result, { calibration, shape: null })).toBe('recorded')
     expect((await store.models.get(model.teamId, model.id)).hash).toBe(modelHash)
     expect(await store.calibrations.find(model.teamId, calibration.key)).toEqual(calibration)
     expect(await store.steps.findResult(search.id, 'prepare', 0, 0)).toEqual(result)
 
-    await store.models.create({ teamId: model.teamId, name: 'again', path: model.path, shape: model.shape })
+    await store.models.create({ teamId: model.teamId, name: 'again', path: model.path ?? '', shape: model.shape })
     expect((await store.models.get(model.teamId, model.id)).hash).toBeNull()
     const next = await store.searches.advance(search.id, () =>
       planOf([prepare, { kind: 'train', round: 1, index: 0, payload: {} }]),

@@ -1,5 +1,5 @@
 import { type StepKind, type StepResult, type WorkerRole, workerRoles } from '@espalier/contracts'
-import { claimNextStep, claimStep, renewLease } from './claim-step.js'
+import { claimNextStep, claimStep, renewLease, reportActivity } from './claim-step.js'
 import { completeStep } from './complete-step.js'
 import type { Database } from './database.js'
 import { failStep, releaseStep } from './fail-step.js'
@@ -18,6 +18,7 @@ export function createStepStore(database: Database): StepStore {
     heartbeat: (lease, leaseMs) => renewLease(database, lease, leaseMs),
     complete: (lease, result, effects) => completeStep(database, lease, result, effects),
     fail: (lease, error, options) => failStep(database, lease, error, options),
+    reportActivity: (lease, activity) => reportActivity(database, lease, activity),
     release: (lease) => releaseStep(database, lease),
     sweep: ({ staleWakeMs }) => sweepSteps(database, staleWakeMs),
     findResult: (searchId, kind, round, index) => findResult(database, { searchId, kind, round, index }),

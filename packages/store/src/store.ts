@@ -21,6 +21,7 @@ import type {
   GeneratorRow,
   Lease,
   LeaseKey,
+  ModelLocation,
   ModelRow,
   NewEvent,
   PageRequest,
@@ -74,12 +75,14 @@ export interface ApiKeyStore {
 }
 
 export interface ModelStore {
-  /** Idempotent on the path within a team: the row that exists is returned with name and shape brought up to date. */
-  create(options: { teamId: string; name: string; path: string; shape: ModelShape }): Promise<ModelRow>
+  /**
+   * Idempotent on the location within a team: the row that exists is returned with its name brought up to date, and its
+   * shape, too, if it is a folder; what a commit holds does not change.
+   */
+  create(options: ModelLocation & { teamId: string; name: string; shape: ModelShape }): Promise<ModelRow>
   /** Throws MODEL_NOT_FOUND. */
   get(teamId: string, id: string): Promise<ModelRow>
-  /** By path. */
-  find(teamId: string, path: string): Promise<ModelRow | undefined>
+  find(teamId: string, location: ModelLocation): Promise<ModelRow | undefined>
   list(teamId: string, page?: PageRequest): Promise<Page<ModelRow>>
 }
 
@@ -162,6 +165,8 @@ export interface StepStore {
   ): Promise<'recorded' | 'refused'>
   /** `retrying`: PENDING again after the back-off. `failed`: FAILED for good. `refused`: a newer claim exists. */
   fail(lease: Lease, error: RecordedError, options: FailOptions): Promise<'retrying' | 'failed' | 'refused'>
+  /** Tells people what keeps the work on a step waiting; null: nothing any more. Ignored when the lease is lost. */
+  reportActivity(lease: LeaseKey, activity: string | null): Promise<void>
   /** Gives a step back at once, without counting the attempt. */
   release(lease: LeaseKey): Promise<void>
   /** Steps that should be woken: due and not woken for `staleWakeMs`, or with an expired lease. Ends the hopeless ones. */

@@ -7,6 +7,8 @@ export function modelResource(row: ModelRow): ModelResource {
     id: row.id,
     name: row.name,
     path: row.path,
+    source: row.source,
+    revision: row.revision,
     shape: row.shape,
     prunableParameters: createPrunableModel(row.shape).prunableParameters,
     hash: row.hash,

@@ -13,6 +13,7 @@ import {
   searchPageSchema,
   searchSchema,
 } from '@espalier/contracts'
+import type { SubmittedModel } from '../input/fetch-sources.js'
 import type { ApiClient } from './api-client.js'
 
 const pathOf = (id: string) => `/v1/searches/${encodeURIComponent(id)}`
@@ -49,13 +50,13 @@ export function generatePolicies(
   return client.post(`${pathOf(id)}/policies:generate`, { sparsities }, generatedPoliciesSchema)
 }
 
-/** Registers the model folder and submits a search of it. */
+/** Registers the model and submits a search of it. */
 export async function submitSearch(
   client: ApiClient,
-  modelDirectory: string,
+  submitted: SubmittedModel,
   search: Omit<CreateSearchBody, 'model'>,
 ): Promise<SearchResource> {
-  const model = await client.post('/v1/models', { path: modelDirectory }, modelSchema)
+  const model = await client.post('/v1/models', submitted, modelSchema)
   return client.post('/v1/searches', { ...search, model: model.id }, searchSchema)
 }
 

@@ -70,7 +70,7 @@ async function findOrSubmit(client: ApiClient, seed: number, terminal: Terminal)
     ({ name, state }) => name === demoName && !terminalSearchStates.includes(state),
   )
   if (unfinished === undefined) {
-    const search = await submitSearch(client, demoModelDirectory, { name: demoName, seed })
+    const search = await submitSearch(client, { path: demoModelDirectory }, { name: demoName, seed })
     terminal.note(`search ${search.id} of the bundled model, seed ${seed}`)
     return search.id
   }

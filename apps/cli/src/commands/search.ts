@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { configurationFor } from '../client/find-service.js'
 import { submitSearch } from '../client/search-requests.js'
 import { withService } from '../client/with-service.js'
-import { fetchSearchSources, modelArgument } from '../input/fetch-sources.js'
+import { fetchSearchModel, modelArgument } from '../input/fetch-sources.js'
 import { runInterruptible } from '../input/interruption.js'
 import { addSearchOptions, createSearchBody, type SearchOptions } from '../input/search-options.js'
 import { followSearch } from '../output/follow-search.js'
@@ -33,16 +33,15 @@ export function createSearchCommand(terminal: Terminal): Command {
 }
 
 async function runSearch(model: string, options: SearchCommandOptions, terminal: Terminal): Promise<void> {
-  const fetched = await runInterruptible((signal) => fetchSearchSources(model, options, terminal, signal))
-  const { modelDirectory } = fetched
-  const body = await createSearchBody(fetched.options, modelDirectory)
+  const submitted = await runInterruptible((signal) => fetchSearchModel(model, options, terminal, signal))
+  const body = await createSearchBody(options, submitted)
   const configuration = configurationFor(options.home)
   const log = createServiceLog(terminal, 'problems')
   const note = (text: string) => terminal.note(text)
   await runInterruptible((signal, interruption) =>
     withService({ configuration, interruption, log, note }, async (client, isOwn) => {
-      const { id } = await submitSearch(client, modelDirectory, body)
-      terminal.note(`search ${id} of ${modelDirectory} at ${client.url}`)
+      const { id } = await submitSearch(client, submitted, body)
+      terminal.note(`search ${id} of ${model} at ${client.url}`)
       signal.addEventListener('abort', () => terminal.note(interruptionAdvice(id, isOwn)))
       const search = await followSearch(client, id, terminal, signal)
       await showResult(client, search, { out: options.out ?? null, json: options.json === true, signal }, terminal)

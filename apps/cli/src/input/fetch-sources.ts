@@ -3,8 +3,8 @@ import {
   type DownloadProgress,
   isRemoteSource,
   type ModelHubOptions,
-  resolveDataFile,
   resolveModelSource,
+  resolveTextSource,
 } from '@espalier/model-hub'
 import { loadConfiguration } from '@espalier/runtime'
 import { formatBytes, formatSeconds } from '../output/format-values.js'
@@ -30,40 +30,39 @@ export async function fetchModel(model: string, terminal: Terminal, signal: Abor
  */
 export async function fetchText(source: string, terminal: Terminal, signal: AbortSignal): Promise<string> {
   if (!isRemoteSource(source)) return source
-  const [address = '', ...selection] = source.split('#')
-  const { file } = await resolveDataFile(address, createHubOptions(terminal, signal))
+  const fetched = await resolveTextSource(source, createHubOptions(terminal, signal))
   terminal.live([])
-  return [file, ...selection].join('#')
+  return fetched
 }
 
 /** Where lines cannot be replaced, as in a log. */
 const noteEveryMs = 10_000
 
-interface SearchSources {
+/** A model as the service takes it. */
+export type SubmittedModel = { readonly path: string } | { readonly source: string }
+
+interface SearchTexts {
   readonly calibration?: string
   readonly validation?: string
   readonly test?: string
 }
 
-/** The model and the texts of a search, downloaded where they are addresses. */
-export async function fetchSearchSources<T extends SearchSources>(
+/**
+ * The model of a search, downloaded where it is the address of an archive; a model of the hub is downloaded by the
+ * service, as are texts that are files of a data set.
+ */
+export async function fetchSearchModel(
   model: string,
-  options: T,
+  { calibration, validation, test }: SearchTexts,
   terminal: Terminal,
   signal: AbortSignal,
-): Promise<{ readonly modelDirectory: string; readonly options: T }> {
-  const { calibration, validation, test } = options
+): Promise<SubmittedModel> {
   const isWithTexts = calibration !== undefined && validation !== undefined && test !== undefined
   // Said before gigabytes are downloaded: only a folder made for Espalier has texts of its own.
   if (isRemoteSource(model) && !isWithTexts) {
     throw new UsageError(`${model} has no texts of its own: give --calibration FILE, --validation FILE and --test FILE`)
   }
-  const texts = {
-    ...(calibration === undefined ? {} : { calibration: await fetchText(calibration, terminal, signal) }),
-    ...(validation === undefined ? {} : { validation: await fetchText(validation, terminal, signal) }),
-    ...(test === undefined ? {} : { test: await fetchText(test, terminal, signal) }),
-  }
-  return { modelDirectory: await fetchModel(model, terminal, signal), options: { ...options, ...texts } }
+  return model.startsWith('hf://') ? { source: model } : { path: await fetchModel(model, terminal, signal) }
 }
 
 function createHubOptions(terminal: Terminal, signal: AbortSignal): ModelHubOptions {

@@ -17,10 +17,12 @@ import {
   searchDefaults,
   splits,
 } from '@espalier/contracts'
+import { isRemoteSource } from '@espalier/model-hub'
 import { findTextFiles } from '@espalier/text-data'
 import { type Command, Option } from 'commander'
 import { UsageError } from './command-errors.js'
 import { addConstraintOptions, type ConstraintOptions, createConstraints, parseTargets } from './constraint-options.js'
+import type { SubmittedModel } from './fetch-sources.js'
 import { integerFrom } from './parse-options.js'
 
 export interface SearchOptions extends ConstraintOptions {
@@ -101,16 +103,16 @@ export function addSearchOptions(command: Command): Command {
 }
 
 /**
- * The settings as the service takes them, with absolute paths of texts that exist.
+ * The settings as the service takes them, with absolute paths of texts that exist, and addresses as they are.
  * @throws UsageError naming the option when a text is neither given nor in the model's folder
  */
 export async function createSearchBody(
   options: SearchOptions,
-  modelDirectory: string,
+  model: SubmittedModel,
 ): Promise<Omit<CreateSearchBody, 'model'>> {
   const constraints = await createConstraints(options)
   const texts = {} as Record<Split, string>
-  for (const split of splits) texts[split] = await findText(split, options[split], modelDirectory)
+  for (const split of splits) texts[split] = await findText(split, options[split], model)
   return {
     ...(options.name === undefined ? {} : { name: options.name }),
     targets: [...options.targets],
@@ -130,8 +132,9 @@ export async function createSearchBody(
   }
 }
 
-async function findText(split: Split, given: string | undefined, modelDirectory: string): Promise<string> {
-  const source = given === undefined ? join(modelDirectory, 'texts', `${split}.txt`) : resolve(given)
+async function findText(split: Split, given: string | undefined, model: SubmittedModel): Promise<string> {
+  if (given !== undefined && isRemoteSource(given)) return given
+  const source = given === undefined ? ownText(split, model) : resolve(given)
   try {
     await findTextFiles(source)
     return source
@@ -142,4 +145,9 @@ async function findText(split: Split, given: string | undefined, modelDirectory:
       `the model has no ${split} text of its own (${source}): give --calibration FILE, --validation FILE and --test FILE`,
     )
   }
+}
+
+function ownText(split: Split, model: SubmittedModel): string {
+  if ('path' in model) return join(model.path, 'texts', `${split}.txt`)
+  throw new UsageError(`${model.source} has no ${split} text of its own: give --${split} FILE`)
 }

@@ -1,5 +1,5 @@
 import { basename, join, resolve } from 'node:path'
-import { type CreateModelBody, EspalierError, type ModelShape } from '@espalier/contracts'
+import { EspalierError, type ModelShape } from '@espalier/contracts'
 import { loadTokenizer, openModel } from '@espalier/model-graph'
 
 export interface CheckedFolder {
@@ -8,19 +8,26 @@ export interface CheckedFolder {
   readonly shape: ModelShape
 }
 
+/** What names a folder: its path, or an upload. */
+export interface NamedFolder {
+  readonly path?: string | undefined
+  readonly upload?: string | undefined
+}
+
 /**
  * Opens the model folder that a request names and checks all of it but the values of its weights.
  *
  * @param uploads folder of the team's uploads
  * @throws MODEL_* with file, tensor, expected and found
  */
-export async function checkModelFolder(body: CreateModelBody, uploads: string): Promise<CheckedFolder> {
-  const path = body.upload === undefined ? resolve(body.path ?? '') : join(uploads, body.upload)
+export async function checkModelFolder(named: NamedFolder, uploads: string): Promise<CheckedFolder> {
+  const { upload } = named
+  const path = upload === undefined ? resolve(named.path ?? '') : join(uploads, upload)
   const { shape } = await openModel(path).catch((error: unknown) => {
-    throw body.upload === undefined ? error : withoutServerPath(error, uploads)
+    throw upload === undefined ? error : withoutServerPath(error, uploads)
   })
   await loadTokenizer(path)
-  return { path, name: body.name ?? body.upload ?? basename(path), shape }
+  return { path, name: upload ?? basename(path), shape }
 }
 
 /** Uploads are named by their name: where the server keeps them is its own business. */

@@ -1,20 +1,24 @@
 import { join } from 'node:path'
-import { createModelBodySchema, modelSchema } from '@espalier/contracts'
+import { type CreateModelBody, createModelBodySchema, type ModelShape, modelSchema } from '@espalier/contracts'
+import type { ModelLocation } from '@espalier/store'
 import type { Api } from '../../api.js'
 import { teamOf } from '../../plugins/authentication.js'
 import { modelResource } from '../../resources/model-resource.js'
 import type { ApiServices } from '../../services.js'
 import { jsonAnswer, problemAnswers } from '../answers.js'
 import { checkModelFolder } from './check-model-folder.js'
+import { checkModelSource } from './check-model-source.js'
 
-export function addCreateModel(api: Api, { store, uploads }: ApiServices): void {
+export function addCreateModel(api: Api, services: ApiServices): void {
+  const { store } = services
   api.post(
     '/models',
     {
       schema: {
         tags: ['models'],
-        summary: 'Register a model: a Hugging Face folder on the server, or an upload',
-        description: 'Opens the folder and checks configuration, tensors and tokenizer. The same folder is one model.',
+        summary: 'Register a model: a Hugging Face folder on the server, an upload, or a repository of the hub',
+        description:
+          'Opens a folder and checks configuration, tensors and tokenizer. Of a repository only `config.json` is downloaded now; its weights come with the first search, whose `waitReason` says how far they are. The same folder, and the same source at the same commit, is one model.',
         body: createModelBodySchema,
         response: {
           200: jsonAnswer('The model was registered before', modelSchema),
@@ -25,16 +29,35 @@ export function addCreateModel(api: Api, { store, uploads }: ApiServices): void 
     },
     async (request, reply) => {
       const teamId = teamOf(request)
-      const { path, name, shape } = await checkModelFolder(request.body, join(uploads, teamId))
-      const known = await store.models.find(teamId, path)
+      const { location, name, shape } = await checkModel(request.body, teamId, services)
+      const known = await store.models.find(teamId, location)
       const row = await store.models.create({
         teamId,
         name: request.body.name ?? known?.name ?? name,
-        path,
         shape,
+        ...location,
       })
       reply.code(known ? 200 : 201).header('location', `/v1/models/${row.id}`)
       return modelResource(row)
     },
   )
+}
+
+interface CheckedModel {
+  readonly location: ModelLocation
+  readonly name: string
+  readonly shape: ModelShape
+}
+
+async function checkModel(
+  { source, ...folder }: CreateModelBody,
+  teamId: string,
+  { hub, uploads }: ApiServices,
+): Promise<CheckedModel> {
+  if (source === undefined) {
+    const { path, ...model } = await checkModelFolder(folder, join(uploads, teamId))
+    return { location: { path }, ...model }
+  }
+  const { name, shape, ...location } = await checkModelSource(source, hub)
+  return { location, name, shape }
 }

@@ -38,7 +38,8 @@ export async function workOff({ store, services }: TestApi, searchId: string): P
       const splits = { calibration: split, validation: split, test: split }
       const calibration = { key: hash('key'), modelHash, dataHash: split.textHash, windowLength: 256, windows: 16 }
       const result = { modelHash, calibration: hash('calibration'), splits, seconds: 1 }
-      await store.steps.complete(lease, result, { calibration: { ...calibration, artifact: result.calibration } })
+      const row = { ...calibration, artifact: result.calibration }
+      await store.steps.complete(lease, result, { calibration: row, shape: null })
     }
     if (lease.kind === 'evaluate') await store.steps.complete(lease, measured(lease.payload), { protocol })
     if (lease.kind === 'export')

@@ -9,7 +9,7 @@ export interface TrainContext {
   readonly artifacts: Pick<ArtifactStore, 'path'>
 }
 
-/** Trains the predictor of a round on everything the search has measured before it. */
+/** Trains the predictor of a round on everything the search has measured before it or started from. */
 export async function processTrain(
   { store, artifacts }: TrainContext,
   lease: Lease<'train'>,
@@ -20,14 +20,14 @@ export async function processTrain(
   const method = methodOf(lease)
   const prepared = await store.steps.findResult(searchId, 'prepare', 0, 0)
   if (!prepared) throw new EspalierError('INTERNAL', `Search ${searchId} trains but was never prepared`)
-  const { steps } = await store.searches.loadRecord(searchId)
+  const { steps, earlier } = await store.searches.loadRecord(searchId)
   const predictor = await trainInThread(
     {
       kind: settings.predictor ?? searchDefaults.predictor,
       shape: model.shape,
       metric: method.metric,
       calibration: artifacts.path(prepared.calibration),
-      evaluations: trainingEvaluations(steps, settings, method),
+      evaluations: trainingEvaluations(steps, settings, method, earlier),
       seed: settings.seed,
     },
     signal,

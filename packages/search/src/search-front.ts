@@ -1,6 +1,7 @@
 import type { FrontPoint, Resource, SearchFront, SearchRecord } from '@espalier/contracts'
 import { costOf, createResourceCost } from '@espalier/pruning'
-import { type Measurement, policyKey, SearchView } from './search-view.js'
+import { type Measurement, policyKey } from './measurement.js'
+import { SearchView } from './search-view.js'
 
 /**
  * The Pareto fronts of what a search has measured so far: perplexity against size, and against time where latencies were

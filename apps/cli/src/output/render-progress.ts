@@ -58,8 +58,9 @@ export function renderProgressLine(search: SearchDetailResource): string {
 
 type Progress = NonNullable<SearchDetailResource['progress']>
 
-function evaluationsOf({ evaluationsDone, evaluationsBudget }: Progress): string {
-  return `${Number(evaluationsDone.toFixed(2))} of ${evaluationsBudget} evaluations`
+function evaluationsOf({ evaluationsDone, evaluationsBudget, earlierEvaluations }: Progress): string {
+  const earlier = earlierEvaluations === undefined ? '' : `, beside ${earlierEvaluations} of earlier searches`
+  return `${Number(evaluationsDone.toFixed(2))} of ${evaluationsBudget} evaluations${earlier}`
 }
 
 function renderPredictorError({ predictorError }: Progress): string {

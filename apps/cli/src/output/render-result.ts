@@ -64,8 +64,12 @@ export function renderResult({ search, artifacts, folderOf }: FinishedSearch, co
     '',
     ...renderMethod(result, colors),
     ...renderFolders(artifacts, folderOf),
-    `${Number(result.evaluations.total.toFixed(2))} evaluations on the validation split; search ${search.id}`,
+    `${Number(result.evaluations.total.toFixed(2))} evaluations on the validation split${earlierOf(result)}; search ${search.id}`,
   ]
+}
+
+function earlierOf({ evaluations: { earlier } }: Result): string {
+  return earlier === undefined ? '' : `, beside ${earlier} of earlier searches`
 }
 
 /** What the policies were pruned by, why, and what the compensation is worth. */

@@ -5,7 +5,7 @@ import type { Lease, Store } from '@espalier/store'
 import { trainInThread } from './train-in-thread.js'
 
 export interface TrainContext {
-  readonly store: Pick<Store, 'searches' | 'steps'>
+  readonly store: Pick<Store, 'predictors' | 'searches' | 'steps'>
   readonly artifacts: Pick<ArtifactStore, 'path'>
 }
 
@@ -29,6 +29,7 @@ export async function processTrain(
       calibration: artifacts.path(prepared.calibration),
       evaluations: trainingEvaluations(steps, settings, method, earlier),
       seed: settings.seed,
+      related: await store.predictors.findRelated(searchId),
     },
     signal,
   )

@@ -77,6 +77,8 @@ export const searchProgressSchema = z
     evaluationsBudget: z.int(),
     /** Evaluations of earlier searches of the model that it starts from; they are not in the budget. */
     earlierEvaluations: z.int().optional(),
+    /** The predictor trained last started from the curve of a related model; left out: it did not. */
+    relatedModel: z.literal(true).optional(),
     fraction: z.number(),
     densePerplexity: z.number().nullable(),
     targets: z.array(targetProgressSchema),

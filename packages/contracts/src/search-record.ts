@@ -92,6 +92,8 @@ export interface SearchProgress {
   readonly evaluationsBudget: number
   /** Evaluations of earlier searches that it starts from; they are not in the budget. Older searches have none. */
   readonly earlierEvaluations?: number
+  /** The predictor trained last started from the curve of a related model; left out: it did not. */
+  readonly relatedModel?: true
   /** Share of the expected work that is done, 0 to 1. */
   readonly fraction: number
   readonly densePerplexity: number | null

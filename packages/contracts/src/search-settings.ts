@@ -14,10 +14,10 @@ export const fidelities = ['auto', 'full'] as const
 export type Fidelity = (typeof fidelities)[number]
 
 /**
- * What a search starts from: `same-model` from all that its team has measured of the model by the same protocol, `none`
- * from nothing.
+ * What a search starts from: `same-model` from all that its team has measured of the model by the same protocol, `auto`
+ * from that or else from the curve fitted to a related model, `none` from nothing.
  */
-export const transfers = ['none', 'same-model'] as const
+export const transfers = ['none', 'same-model', 'auto'] as const
 export type Transfer = (typeof transfers)[number]
 
 export const splits = ['calibration', 'validation', 'test'] as const
@@ -77,7 +77,7 @@ export const searchDefaults = {
   agent: 'network',
   predictor: 'curve',
   fidelity: 'auto',
-  transfer: 'same-model',
+  transfer: 'auto',
   metric: 'wanda',
   compensation: 'mean',
   windowLength: 256,

@@ -24,6 +24,7 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
     evaluationsDone: countEvaluations(view).total,
     evaluationsBudget: settings.budget,
     ...(view.earlier.length > 0 ? { earlierEvaluations: view.earlier.length } : {}),
+    ...(startsFromRelated(view) ? { relatedModel: true } : {}),
     fraction: state === 'SUCCEEDED' ? 1 : fractionDone(view),
     densePerplexity: measured(densePolicy(view)),
     targets: settings.targets.map((target, targetIndex) => ({
@@ -59,6 +60,12 @@ export function evaluationTimes(view: SearchView): { readonly seconds: number; r
 
 function onValidation(view: SearchView): Measurement[] {
   return view.allMeasurements.filter(({ payload }) => payload.split === 'validation')
+}
+
+function startsFromRelated(view: SearchView): boolean {
+  const trained = [...view.steps].filter((step) => step.kind === 'train' && step.result !== null)
+  const last = trained.sort((a, b) => b.round - a.round)[0]
+  return last?.kind === 'train' && last.result?.related === true
 }
 
 function currentRound(view: SearchView): number {

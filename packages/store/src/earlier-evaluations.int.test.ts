@@ -1,4 +1,11 @@
-import type { EarlierEvaluation, NewStep, PrepareResult, SearchSettings, StepResult } from '@espalier/contracts'
+import type {
+  EarlierEvaluation,
+  ModelShape,
+  NewStep,
+  PrepareResult,
+  SearchSettings,
+  StepResult,
+} from '@espalier/contracts'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { Lease, SearchRow, StepEffects } from './records.js'
 import type { Store } from './store.js'
@@ -194,5 +201,72 @@ describe('what a search starts from', () => {
     expect(indices).toContain(0)
     expect(indices).not.toContain(1)
     expect(indices).toEqual(expect.arrayContaining([95, 96, 97, 98, 99, 100]))
+  })
+})
+
+describe('the related model that a search starts from', () => {
+  /** An ended search of a model of its own with a predictor of two rounds. */
+  async function createTrained(architecture: ModelShape['architecture'], teamId: string, name: string) {
+    const { shape } = await store.models.get((await store.teams.ensureDefault()).id, modelId)
+    const model = await store.models.create({
+      teamId,
+      name,
+      path: `/models/${name}`,
+      shape: { ...shape, architecture },
+    })
+    const search = await create({}, { teamId, modelId: model.id })
+    for (const round of [1, 2]) {
+      const advanced = await store.searches.advance(search.id, () =>
+        planOf([{ kind: 'train', round, index: 0, payload: {} }]),
+      )
+      const lease = await store.steps.claim(String(advanced?.created[0]?.id), { workerId: 'w', leaseMs: 60_000 })
+      if (lease?.kind !== 'train') throw new Error('no lease')
+      const predictor = { parameters: { name, round }, onnx: new Uint8Array(1), summary: {} }
+      await store.steps.complete(lease, { evaluations: 9, residualTrees: 0, noise: 0.1, seconds: 1 }, { predictor })
+    }
+    await store.searches.advance(search.id, () => planOf([], { state: 'SUCCEEDED' }))
+    return model
+  }
+
+  async function relatedOf(change: Partial<SearchSettings>, of: { teamId?: string; modelId?: string }, model: string) {
+    const search = await create(change, of)
+    await prepare(search, model)
+    await earlierOf(search)
+    return store.predictors.findRelated(search.id)
+  }
+
+  it('is of the same team and architecture, last trained, and stays', async () => {
+    const teamId = 'tea_family'
+    await database.query(`INSERT INTO "Team" (id, name) VALUES ($1, 'family')`, [teamId])
+    const [, , own] = [
+      await createTrained('llama', (await store.teams.ensureDefault()).id, 'of-others'),
+      await createTrained('qwen2', teamId, 'stranger'),
+      await createTrained('llama', teamId, 'sibling'),
+    ]
+    const { shape } = await store.models.get(teamId, own.id)
+    const model = await store.models.create({ teamId, name: 'new', path: '/models/new', shape })
+    const of = { teamId, modelId: model.id }
+    expect(await relatedOf({ transfer: 'same-model' }, of, '7')).toBeUndefined()
+    const search = await create({ transfer: 'auto' }, of)
+    await prepare(search, '7')
+    expect(await store.predictors.findRelated(search.id)).toBeUndefined()
+    expect(await earlierOf(search)).toBeUndefined()
+    expect(await store.predictors.findRelated(search.id)).toEqual({ name: 'sibling', round: 2 })
+
+    await createTrained('llama', teamId, 'younger')
+    await earlierOf(search)
+    expect(await store.predictors.findRelated(search.id)).toEqual({ name: 'sibling', round: 2 })
+    expect(await relatedOf({ transfer: 'auto' }, of, '7')).toEqual({ name: 'younger', round: 2 })
+    expect(await relatedOf({ transfer: 'auto' }, { teamId, modelId: own.id }, '8')).toEqual({
+      name: 'sibling',
+      round: 2,
+    })
+  })
+
+  it('is none where the team has measured the model itself', async () => {
+    const first = await create({ transfer: 'none' })
+    await prepare(first, '9')
+    await evaluate(first, [0])
+    expect(await relatedOf({ transfer: 'auto' }, {}, '9')).toBeUndefined()
   })
 })

@@ -7,11 +7,19 @@ import {
 } from '@espalier/contracts'
 import type { Queryable } from './database.js'
 import { fromJson } from './json.js'
+import { endedStates } from './search-rows.js'
 
 /** What a search starts from, chosen when it was first planned after its preparation and never again. */
 interface Transfer {
   /** Ids of the evaluate steps of earlier searches. */
   readonly steps: readonly string[]
+  /** Where there are none: the last predictor of a search of a related model, from whose curve this one starts. */
+  readonly related: Related | null
+}
+
+interface Related {
+  readonly searchId: string
+  readonly round: number
 }
 
 /**
@@ -36,7 +44,9 @@ export async function chooseEarlierEvaluations(
   const isPrepared = steps.some(({ kind, state }) => kind === 'prepare' && state === 'DONE')
   const hasStarted = steps.some(({ kind }) => kind === 'evaluate')
   if (!startsFromEarlier(settings) || !isPrepared || hasStarted) return undefined
-  const transfer: Transfer = { steps: await findComparable(tx, search.id, shape) }
+  const comparable = await findComparable(tx, search.id, shape)
+  const related = settings.transfer === 'auto' && comparable.length === 0 ? await findRelated(tx, search.id) : null
+  const transfer: Transfer = { steps: comparable, related }
   await tx.$executeRaw`UPDATE "Search" SET transfer = ${JSON.stringify(transfer)}::jsonb WHERE id = ${search.id}`
   return loadEarlierEvaluations(tx, transfer)
 }
@@ -46,7 +56,7 @@ export async function loadEarlierEvaluations(
   queryable: Queryable,
   transfer: unknown,
 ): Promise<readonly EarlierEvaluation[] | undefined> {
-  const { steps } = fromJson<Transfer | null>(transfer) ?? { steps: [] }
+  const steps = fromJson<Transfer | null>(transfer)?.steps ?? []
   if (steps.length === 0) return undefined
   const rows = await queryable.step.findMany({
     where: { id: { in: [...steps] } },
@@ -57,6 +67,38 @@ export async function loadEarlierEvaluations(
     const { payload, result } = fromJson<EarlierEvaluation>(row)
     return { payload: { ...payload, method: methodOf({ payload, settings: fromJson(search.settings) }) }, result }
   })
+}
+
+/** `Predictor.toJSON` of the related model that was chosen for a search; undefined: none was. */
+export async function loadRelatedCurve(queryable: Queryable, searchId: string): Promise<unknown> {
+  const search = await queryable.search.findUnique({ where: { id: searchId }, select: { transfer: true } })
+  const related = fromJson<Transfer | null>(search?.transfer)?.related
+  if (!related) return undefined
+  const row = await queryable.predictor.findUnique({
+    where: { searchId_round: { searchId: related.searchId, round: related.round } },
+    select: { parameters: true },
+  })
+  return row?.parameters
+}
+
+/**
+ * The curve that most likely resembles that of a search: of an ended search of the team on a model of the same
+ * architecture; rather of the same model by another protocol, then under the same method, then the newest.
+ */
+async function findRelated(tx: Queryable, searchId: string): Promise<Related | null> {
+  const [related] = await tx.$queryRaw<Related[]>`
+    SELECT p."searchId", p.round
+    FROM "Search" own
+    JOIN "Model" m ON m.id = own."modelId"
+    JOIN "Search" q ON q."teamId" = own."teamId" AND q.id <> own.id AND q.state IN ${endedStates}
+    JOIN "Model" n ON n.id = q."modelId" AND n.shape->'architecture' = m.shape->'architecture'
+    JOIN "Predictor" p ON p."searchId" = q.id
+    WHERE own.id = ${searchId} AND COALESCE(q.settings->>'predictor', 'curve') = 'curve'
+    ORDER BY n.id = m.id DESC,
+      q.settings->'compensation' = own.settings->'compensation' AND q.settings->'metric' = own.settings->'metric' DESC,
+      q."finishedAt" DESC, q.id, p.round DESC
+    LIMIT 1`
+  return related ?? null
 }
 
 /**

@@ -212,6 +212,8 @@ export interface EvaluationStore {
 export interface PredictorStore {
   /** The predictor trained in a round; saved with its `train` step. Throws RESOURCE_NOT_FOUND. For workers. */
   load(searchId: string, round: number): Promise<PredictorRow>
+  /** Parameters of the predictor of a related model that a search starts from; undefined: it starts from none. For workers. */
+  findRelated(searchId: string): Promise<unknown>
 }
 
 export interface GeneratorStore {

@@ -108,7 +108,7 @@ export function addSearchOptions(command: Command): Command {
     .addOption(
       new Option(
         '--transfer <kind>',
-        'same-model: start from all that was measured of the model by the same protocol; none: from nothing',
+        'same-model: start from all that was measured of the model by the same protocol; auto: or else from the curve of a related model, if that predicts better; none: from nothing',
       )
         .choices(transfers)
         .default(defaults.transfer),

@@ -58,9 +58,10 @@ export function renderProgressLine(search: SearchDetailResource): string {
 
 type Progress = NonNullable<SearchDetailResource['progress']>
 
-function evaluationsOf({ evaluationsDone, evaluationsBudget, earlierEvaluations }: Progress): string {
+function evaluationsOf({ evaluationsDone, evaluationsBudget, earlierEvaluations, relatedModel }: Progress): string {
   const earlier = earlierEvaluations === undefined ? '' : `, beside ${earlierEvaluations} of earlier searches`
-  return `${Number(evaluationsDone.toFixed(2))} of ${evaluationsBudget} evaluations${earlier}`
+  const related = relatedModel ? ', from the curve of a related model' : ''
+  return `${Number(evaluationsDone.toFixed(2))} of ${evaluationsBudget} evaluations${earlier}${related}`
 }
 
 function renderPredictorError({ predictorError }: Progress): string {

@@ -1,4 +1,4 @@
-import type { KeptUnits } from '@espalier/contracts'
+import type { EvaluatePayload, KeptUnits } from '@espalier/contracts'
 import type { PolicyTarget, PrunableModel } from '@espalier/pruning'
 import { type Measurement, policyKey } from './measurement.js'
 
@@ -17,6 +17,9 @@ export const nothingKnown: EarlierKnowledge = {
   ...{ fixed: 0, probed: new Map(), heterogeneous: [] },
   isMeasured: () => false,
 }
+
+/** Of a sparsity, which is a share. */
+const ROUNDING = 1e-12
 
 /** Purposes of policies that teach interactions of modules. */
 const heterogeneousPurposes: readonly string[] = ['random', 'proposal']
@@ -53,9 +56,22 @@ export function createKnowledge(
   }
 }
 
-/** The first target that a policy fits: those of a target are what its projection leaves as they are. */
-export function fittingTarget(kept: KeptUnits, targets: readonly PolicyTarget[]): number | null {
-  const index = targets.findIndex((target) => policyKey(target.project(kept)) === policyKey(kept))
+/**
+ * The first target that a policy is made for: without constraints one at most as sparse, to less than a channel; under
+ * constraints one whose projection leaves the policy as it is.
+ */
+export function fittingTarget(
+  { keptUnits, sparsity }: Pick<EvaluatePayload, 'keptUnits' | 'sparsity'>,
+  targets: readonly PolicyTarget[],
+  { modules, prunableParameters }: PrunableModel,
+): number | null {
+  const channels = modules.filter(({ kind }) => kind === 'ffn').map(({ parametersPerUnit }) => parametersPerUnit)
+  const channel = Math.min(...channels) / prunableParameters
+  const fits = ({ allowed, project, sparsity: wanted }: PolicyTarget) =>
+    allowed === null
+      ? sparsity <= wanted + ROUNDING && sparsity > wanted - channel
+      : policyKey(project(keptUnits)) === policyKey(keptUnits)
+  const index = targets.findIndex(fits)
   return index < 0 ? null : index
 }
 

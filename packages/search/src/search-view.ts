@@ -151,7 +151,7 @@ export class SearchView {
   #findTargets(earlier: readonly Measurement[]): Measurement[] {
     const targets = this.findRules()?.targets ?? []
     return earlier.map(({ payload, result }) => {
-      return { payload: { ...payload, targetIndex: fittingTarget(payload.keptUnits, targets) }, result }
+      return { payload: { ...payload, targetIndex: fittingTarget(payload, targets, this.model) }, result }
     })
   }
 

@@ -3,8 +3,9 @@
  * evaluations. The state machine, agent, predictor and evaluator are the ones that the service runs.
  *
  *   npm run bench -- search --model models/demo --seeds 1,2,3,4,5 --budget 99 [--targets 0.2,0.35,0.5]
- *     [--agent network|random|uniform] [--fidelity auto|full] [--texts DIR] [--metric NAME] [--compensation NAME] [--peers FILE] [--cache FILE] [--json]
+ *     [--agent network|random|uniform] [--fidelity auto|full] [--after SEED] [--texts DIR] [--metric NAME] [--compensation NAME] [--peers FILE] [--cache FILE] [--json]
  *
+ * --after: a cold search with this seed goes first; the others start from all that it measured.
  * --peers: a file like bench/reference/peers-demo.json; its medians are printed beside ours.
  * --metric, --compensation: as of `espalier search`; its defaults when left out.
  * --cache: a file that keeps what was measured, window by window, between runs.
@@ -29,6 +30,7 @@ const { values: options } = parseArgs({
     targets: { type: 'string', default: '0.2,0.35,0.5' },
     agent: { type: 'string', default: 'network' },
     fidelity: { type: 'string', default: 'auto' },
+    after: { type: 'string' },
     window: { type: 'string', default: '256' },
     'calibration-windows': { type: 'string', default: '16' },
     'validation-windows': { type: 'string', default: '16' },
@@ -67,9 +69,10 @@ async function main() {
   const bench = await openBench()
   const runs = []
   try {
+    if (options.after) bench.earlier = evaluationsOf(await searchOnce(bench, settingsFor(Number(options.after))))
     for (const seed of options.seeds.split(',').map(Number)) {
       const run = await searchOnce(bench, settingsFor(seed))
-      runs.push(run)
+      runs.push({ seed: run.seed, result: run.result, time: run.time })
       if (!options.json) printRun(run)
     }
   } finally {
@@ -85,6 +88,13 @@ async function main() {
   printTable(summary)
   console.log("the predictor's error on policies that it had not seen, and how many lay in its 90 % interval:")
   printTable(coverage)
+}
+
+/** What a later search may start from: the service gives it the same. */
+function evaluationsOf({ steps }) {
+  return steps.filter(
+    ({ kind, payload }) => kind === 'evaluate' && payload.split === 'validation' && payload.purpose !== 'final',
+  )
 }
 
 /** Opens the model, tokenises its texts and calibrates: what all seeds share. */
@@ -120,8 +130,8 @@ async function searchOnce(bench, settings) {
   let predictor
   let rankings
   for (;;) {
-    const plan = planNextSteps({ settings, shape: bench.model.shape, steps })
-    if (plan.state === 'SUCCEEDED') return { seed: settings.seed, result: plan.result, time }
+    const plan = planNextSteps({ settings, shape: bench.model.shape, steps, earlier: bench.earlier })
+    if (plan.state === 'SUCCEEDED') return { seed: settings.seed, result: plan.result, time, steps }
     if (plan.state === 'FAILED') throw new Error(plan.error.message)
     if (plan.steps.every(({ kind }) => kind === 'evaluate')) {
       const started = performance.now()
@@ -147,7 +157,7 @@ async function perform(bench, settings, steps, step, predictor) {
     case 'prepare':
       return prepared(bench, settings)
     case 'train': {
-      const evaluations = trainingEvaluations(steps, settings, step.payload.method)
+      const evaluations = trainingEvaluations(steps, settings, step.payload.method, bench.earlier)
       const trained = trainPredictor({ model, rankings, evaluations, seed })
       return { ...trained.summary, predictor: trained, seconds: 0 }
     }

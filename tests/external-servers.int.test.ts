@@ -1,12 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { beforeAll, describe, expect, it } from '@jest/globals'
-import {
-  createHome,
-  evaluationsOf,
-  startService,
-  submitSearch,
-  untilEnded,
-} from './running-service.js'
+import { createHome, evaluationsOf, startService, submitSearch, untilEnded } from './running-service.js'
 
 const databaseServer = process.env.ESPALIER_TEST_EXTERNAL_DATABASE_URL
 const redisUrl = process.env.ESPALIER_TEST_REDIS_URL

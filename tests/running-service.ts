@@ -124,6 +124,8 @@ export async function submitSearch(service: RunningService, change: Record<strin
     targets: [0.4],
     budget: 28,
     seed: 7,
+    // Each of them is compared with others: none may start from what they measured.
+    transfer: 'none',
     windowLength: 64,
     calibrationWindows: 4,
     validationWindows: 8,

@@ -5,11 +5,11 @@ import type { Lease, Store } from '@espalier/store'
 import { trainInThread } from './train-in-thread.js'
 
 export interface TrainContext {
-  readonly store: Pick<Store, 'searches' | 'steps'>
+  readonly store: Pick<Store, 'predictors' | 'searches' | 'steps'>
   readonly artifacts: Pick<ArtifactStore, 'path'>
 }
 
-/** Trains the predictor of a round on everything the search has measured before it. */
+/** Trains the predictor of a round on everything the search has measured before it or started from. */
 export async function processTrain(
   { store, artifacts }: TrainContext,
   lease: Lease<'train'>,
@@ -20,15 +20,16 @@ export async function processTrain(
   const method = methodOf(lease)
   const prepared = await store.steps.findResult(searchId, 'prepare', 0, 0)
   if (!prepared) throw new EspalierError('INTERNAL', `Search ${searchId} trains but was never prepared`)
-  const { steps } = await store.searches.loadRecord(searchId)
+  const { steps, earlier } = await store.searches.loadRecord(searchId)
   const predictor = await trainInThread(
     {
       kind: settings.predictor ?? searchDefaults.predictor,
       shape: model.shape,
       metric: method.metric,
       calibration: artifacts.path(prepared.calibration),
-      evaluations: trainingEvaluations(steps, settings, method),
+      evaluations: trainingEvaluations(steps, settings, method, earlier),
       seed: settings.seed,
+      related: await store.predictors.findRelated(searchId),
     },
     signal,
   )

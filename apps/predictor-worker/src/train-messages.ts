@@ -10,12 +10,14 @@ export interface TrainRequest {
   readonly calibration: string
   readonly evaluations: readonly TrainingEvaluation[]
   readonly seed: number
+  /** Parameters of the predictor of a related model. */
+  readonly related?: unknown
 }
 
 export interface TrainedPredictor {
   readonly parameters: unknown
   readonly onnx: Uint8Array
-  readonly summary: Readonly<Record<keyof PredictorSummary, number>>
+  readonly summary: Readonly<Pick<PredictorSummary, keyof PredictorSummary>>
 }
 
 export type TrainMessage =

@@ -5,7 +5,7 @@ import { compensations, policyFileSchema } from './policy.js'
 import { resourceLimitSchema } from './policy-constraints.js'
 import { chosenMethodSchema } from './pruning-method.js'
 import { searchStates } from './search-record.js'
-import { fidelities, predictorKinds, searchDefaults, searchSettingsSchema } from './search-settings.js'
+import { fidelities, predictorKinds, searchDefaults, searchSettingsSchema, transfers } from './search-settings.js'
 import { stepKinds } from './steps.js'
 
 const fields = searchSettingsSchema.shape
@@ -25,6 +25,7 @@ export const createSearchBodySchema = z
     agent: fields.agent.default(searchDefaults.agent),
     predictor: z.enum(predictorKinds).default(searchDefaults.predictor),
     fidelity: z.enum(fidelities).default(searchDefaults.fidelity),
+    transfer: z.enum(transfers).default(searchDefaults.transfer),
     metric: fields.metric.default(searchDefaults.metric),
     compensation: fields.compensation.default(searchDefaults.compensation),
     windowLength: fields.windowLength.default(searchDefaults.windowLength),
@@ -74,6 +75,10 @@ export const searchProgressSchema = z
     /** In full evaluations; one on fewer windows counts as its share of them. */
     evaluationsDone: z.number(),
     evaluationsBudget: z.int(),
+    /** Evaluations of earlier searches of the model that it starts from; they are not in the budget. */
+    earlierEvaluations: z.int().optional(),
+    /** The predictor trained last started from the curve of a related model; left out: it did not. */
+    relatedModel: z.literal(true).optional(),
     fraction: z.number(),
     densePerplexity: z.number().nullable(),
     targets: z.array(targetProgressSchema),
@@ -122,6 +127,8 @@ export const searchResultSchema = z
       total: z.number(),
       /** How many were made on so many windows of the validation split; results of older searches have none. */
       byWindows: z.array(z.object({ windows: z.int(), evaluations: z.int() })).optional(),
+      /** Those of earlier searches that it started from, which are in no other number. */
+      earlier: z.int().optional(),
       /** Seconds of all evaluations on the validation split, and those of them spent on fitting weights. */
       seconds: z.number().nullable(),
       fitSeconds: z.number().nullable(),

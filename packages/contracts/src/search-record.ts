@@ -4,7 +4,7 @@ import type { Compensation } from './policy.js'
 import type { ResourceLimit } from './policy-constraints.js'
 import type { ChosenMethod } from './pruning-method.js'
 import type { SearchSettings } from './search-settings.js'
-import type { StepKind, StepPayload, StepResult } from './steps.js'
+import type { EvaluatePayload, EvaluateResult, StepKind, StepPayload, StepResult } from './steps.js'
 
 /** QUEUED -> PREPARING -> SEARCHING -> FINALISING -> EXPORTING -> SUCCEEDED; the last three from any of them. */
 export const searchStates = [
@@ -40,11 +40,19 @@ interface StepRecordOf<K extends StepKind> {
 }
 export type StepRecord<K extends StepKind = StepKind> = { [P in K]: StepRecordOf<P> }[K]
 
+/** What an earlier search of the team measured of the same model by the same protocol; targets are those of that search. */
+export interface EarlierEvaluation {
+  readonly payload: EvaluatePayload
+  readonly result: EvaluateResult
+}
+
 /** What the state machine reads: settings, the model's shape and every step so far, in any order. */
 export interface SearchRecord {
   readonly settings: SearchSettings
   readonly shape: ModelShape
   readonly steps: readonly StepRecord[]
+  /** What the search starts from, chosen once, in a fixed order; left out: nothing. */
+  readonly earlier?: readonly EarlierEvaluation[]
 }
 
 interface NewStepOf<K extends StepKind> {
@@ -84,6 +92,10 @@ export interface SearchProgress {
   /** Real evaluations on the validation split, in full ones. */
   readonly evaluationsDone: number
   readonly evaluationsBudget: number
+  /** Evaluations of earlier searches that it starts from; they are not in the budget. Older searches have none. */
+  readonly earlierEvaluations?: number
+  /** The predictor trained last started from the curve of a related model; left out: it did not. */
+  readonly relatedModel?: true
   /** Share of the expected work that is done, 0 to 1. */
   readonly fraction: number
   readonly densePerplexity: number | null
@@ -136,6 +148,8 @@ export interface SearchResult {
     readonly total: number
     /** How many were made on so many windows of the validation split, fewest first; older results have none. */
     readonly byWindows?: readonly { readonly windows: number; readonly evaluations: number }[]
+    /** Those of earlier searches that it started from, which are in no other number. */
+    readonly earlier?: number
     /** Of all evaluations under the method, seconds in all and those spent on fitting weights. */
     readonly seconds?: number
     readonly fitSeconds?: number

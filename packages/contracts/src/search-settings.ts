@@ -13,13 +13,20 @@ export type PredictorKind = (typeof predictorKinds)[number]
 export const fidelities = ['auto', 'full'] as const
 export type Fidelity = (typeof fidelities)[number]
 
+/**
+ * What a search starts from: `same-model` from all that its team has measured of the model by the same protocol, `auto`
+ * from that or else from the curve fitted to a related model, `none` from nothing.
+ */
+export const transfers = ['none', 'same-model', 'auto'] as const
+export type Transfer = (typeof transfers)[number]
+
 export const splits = ['calibration', 'validation', 'test'] as const
 export type Split = (typeof splits)[number]
 
 export const exportFormats = ['onnx', 'huggingface'] as const
 export type ExportFormat = (typeof exportFormats)[number]
 
-/** Everything that decides a search. Same settings, model and texts: same policies, same numbers. */
+/** Everything that decides a search. Same settings, model, texts and earlier evaluations: same policies, same numbers. */
 export const searchSettingsSchema = z.strictObject({
   targets: z.array(searchTargetSchema).min(1).max(16),
   /** What every policy must fulfil besides its target; without it a search has none. */
@@ -38,6 +45,8 @@ export const searchSettingsSchema = z.strictObject({
   predictor: z.enum(predictorKinds).optional(),
   /** Searches from before there was a choice have none and mean `full`. */
   fidelity: z.enum(fidelities).optional(),
+  /** Searches from before there was a choice have none and mean `none`. */
+  transfer: z.enum(transfers).optional(),
   metric: z.enum(metricChoices),
   compensation: z.enum(compensationChoices),
   /** Tokens a window. */
@@ -56,6 +65,11 @@ export const searchSettingsSchema = z.strictObject({
 })
 export type SearchSettings = z.infer<typeof searchSettingsSchema>
 
+/** Searches of agents without a network are what others are compared with: they start from nothing. */
+export function startsFromEarlier({ agent, transfer = 'none' }: Pick<SearchSettings, 'agent' | 'transfer'>): boolean {
+  return agent === 'network' && transfer !== 'none'
+}
+
 export const searchDefaults = {
   targets: [0.2, 0.35, 0.5],
   budget: 99,
@@ -63,6 +77,7 @@ export const searchDefaults = {
   agent: 'network',
   predictor: 'curve',
   fidelity: 'auto',
+  transfer: 'auto',
   metric: 'wanda',
   compensation: 'mean',
   windowLength: 256,

@@ -107,6 +107,8 @@ export const trainResultSchema = z.object({
   noise: z.number(),
   /** Half the width of the round's 90 % intervals in predicted standard deviations; rounds of older searches have none. */
   intervalScale: z.number().optional(),
+  /** The curve of a related model predicted better what was held out, so the predictor started from it. */
+  related: z.literal(true).optional(),
   seconds: z.number(),
 })
 

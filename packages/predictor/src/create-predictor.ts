@@ -17,6 +17,8 @@ export interface PredictorSummary {
   readonly noise: number
   /** Half the width of the 90 % interval in predicted standard deviations. */
   readonly intervalScale: number
+  /** Its prior came from a related model, because that predicted better; left out: it did not. */
+  readonly related?: true | undefined
 }
 
 /** Plain data; `format` says which kind of predictor wrote it. */
@@ -42,9 +44,10 @@ export interface Predictor {
 export function createPredictor(state: PredictorState): Predictor {
   const coordinates = createCoordinates(state.scale, state.probes)
   const tables = createDamageTables({ scale: state.scale, probes: state.probes, coordinates }, state.parameters)
-  const { evaluations, forest, noise, intervalScale } = state
+  const { evaluations, forest, noise, intervalScale, related } = state
+  const trees = forest.roots.length
   return {
-    summary: { evaluations, residualTrees: forest.roots.length, noise, intervalScale },
+    summary: { evaluations, residualTrees: trees, noise, intervalScale, ...(related ? { related } : {}) },
     predict: (kept) => predict(state, tables, kept),
     createScorer: () => createScorer(state, tables),
     toJSON: () => encodePredictorState(state),

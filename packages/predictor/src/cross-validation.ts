@@ -15,6 +15,8 @@ export interface CrossValidation {
 
 const MAX_TREES = 64
 const TREE_STEP = 8
+/** Standard errors that a gain must exceed where nothing must be lost: by chance one does in forty times. */
+const SURE = 2
 
 /** One held-out evaluation. */
 interface HeldOut {
@@ -45,6 +47,30 @@ export function crossValidate(
   return { trees: choice * TREE_STEP, scores }
 }
 
+/**
+ * Whether the other prior predicts evaluations that were held out better than the first one: smaller errors of t, by
+ * more than two standard errors of the difference. The first one is left only for a reason that own measurements give.
+ *
+ * @param fit by the first prior
+ * @param otherFit by the other one
+ */
+export function predictsBetter(
+  curve: Curve,
+  [prior, fit]: readonly [CurvePrior, CurveFit],
+  [otherPrior, otherFit]: readonly [CurvePrior, CurveFit],
+  samples: Samples,
+  heldOut: readonly number[],
+): boolean {
+  const gains = assignFolds(heldOut).flatMap((fold) => {
+    const training = without(samples, fold)
+    const predicted = predictFold(curve, refitCurve(curve, prior, training, fit), samples, fold)
+    const others = predictFold(curve, refitCurve(curve, otherPrior, training, otherFit), samples, fold)
+    return predicted.map(({ error }, i) => Math.abs(error) - Math.abs(others[i]?.error ?? Number.POSITIVE_INFINITY))
+  })
+  const { gain, error } = gainOf(gains)
+  return gain > SURE * error
+}
+
 function holdOut(
   curve: Curve,
   prior: CurvePrior,
@@ -53,24 +79,36 @@ function holdOut(
   start: CurveFit,
   random: RandomGenerator,
 ): HeldOut[] {
-  const excluded = new Set(fold)
-  const training = selectSamples(
-    samples,
-    [...samples.kept.keys()].filter((i) => !excluded.has(i)),
-  )
+  const training = without(samples, fold)
   const fit = refitCurve(curve, prior, training, start)
   const forest = growForest(training.kept, curveResiduals(curve, fit, training), MAX_TREES, random)
-  return fold.map((i) => {
-    const kept = samples.kept[i] ?? []
-    const { logRise, deviation } = predictCurve(curve, fit, kept)
-    let error = (samples.logRises[i] ?? 0) - logRise
+  return predictFold(curve, fit, samples, fold).map(({ error: curveError, deviation, kept }) => {
+    let error = curveError
     const errors = [error]
     for (let tree = 0; tree < MAX_TREES; tree++) {
       error -= valueOfTree(forest, tree, kept)
       if ((tree + 1) % TREE_STEP === 0) errors.push(error)
     }
-    return { errors, deviation: Math.hypot(deviation, samples.deviations[i] ?? 0) }
+    return { errors, deviation }
   })
+}
+
+/** Error of t and its predicted deviation, by the curve alone. */
+function predictFold(curve: Curve, fit: CurveFit, samples: Samples, fold: readonly number[]) {
+  return fold.map((i) => {
+    const kept = samples.kept[i] ?? []
+    const { logRise, deviation } = predictCurve(curve, fit, kept)
+    const error = (samples.logRises[i] ?? 0) - logRise
+    return { kept, error, deviation: Math.hypot(deviation, samples.deviations[i] ?? 0) }
+  })
+}
+
+function without(samples: Samples, fold: readonly number[]): Samples {
+  const excluded = new Set(fold)
+  return selectSamples(
+    samples,
+    [...samples.kept.keys()].filter((i) => !excluded.has(i)),
+  )
 }
 
 function selectSamples(samples: Samples, indices: readonly number[]): Samples {
@@ -107,10 +145,15 @@ function chooseTrees(results: readonly HeldOut[]): number {
   const none = lossesAt(0)
   let best = { choice: 0, gain: 0 }
   for (let choice = 1; choice <= MAX_TREES / TREE_STEP; choice++) {
-    const gains = lossesAt(choice).map((loss, i) => (none[i] ?? 0) - loss)
-    const gain = gains.reduce((sum, value) => sum + value, 0) / gains.length
-    const variance = gains.reduce((sum, value) => sum + (value - gain) ** 2, 0) / (gains.length - 1)
-    if (gain > best.gain && gain > Math.sqrt(variance / gains.length)) best = { choice, gain }
+    const { gain, error } = gainOf(lossesAt(choice).map((loss, i) => (none[i] ?? 0) - loss))
+    if (gain > best.gain && gain > error) best = { choice, gain }
   }
   return best.choice
+}
+
+/** Mean gain and its standard error, which is not a number where there is only one. */
+function gainOf(gains: readonly number[]): { readonly gain: number; readonly error: number } {
+  const gain = gains.reduce((sum, value) => sum + value, 0) / gains.length
+  const variance = gains.reduce((sum, value) => sum + (value - gain) ** 2, 0) / (gains.length - 1)
+  return { gain, error: Math.sqrt(variance / gains.length) }
 }

@@ -18,6 +18,8 @@ export interface PredictorState {
   /** Half the width of the 90 % interval in predicted standard deviations of t. */
   readonly intervalScale: number
   readonly evaluations: number
+  /** Its prior came from a related model; left out: it did not. */
+  readonly related?: true | undefined
 }
 
 const finite = z.number()
@@ -44,6 +46,7 @@ const predictorJsonSchema = z.strictObject({
     values: numbers,
   }),
   intervalScale: finite,
+  related: z.literal(true).optional(),
 })
 type CurvePredictorJson = z.infer<typeof predictorJsonSchema>
 
@@ -70,6 +73,7 @@ export function encodePredictorState(state: PredictorState): CurvePredictorJson 
       values: [...forest.values],
     },
     intervalScale: state.intervalScale,
+    ...(state.related ? { related: true } : {}),
   }
 }
 
@@ -99,6 +103,7 @@ export function parsePredictorState(json: unknown): PredictorState {
     },
     intervalScale: data.intervalScale,
     evaluations: data.evaluations,
+    ...(data.related ? { related: true } : {}),
   }
   checkLength('probes', data.probes.length, modules)
   checkLength('parameters', state.parameters.length, parameterCount(modules))

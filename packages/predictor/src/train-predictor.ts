@@ -1,14 +1,16 @@
 import { createRandomGenerator, type PrunableModel, type UnitRanking } from '@espalier/pruning'
 import { calibrateInterval } from './calibrate-interval.js'
 import { createPredictor, type Predictor } from './create-predictor.js'
-import { crossValidate, curveResiduals } from './cross-validation.js'
+import { crossValidate, curveResiduals, predictsBetter } from './cross-validation.js'
 import type { Curve } from './curve-model.js'
-import { createCurvePrior, fitCurve, type Samples } from './fit-curve.js'
+import { type CurveFit, type CurvePrior, createCurvePrior, fitCurve, type Samples } from './fit-curve.js'
 import { locateProbes, type Observation } from './locate-probes.js'
 import { createCoordinates, type ModuleScale } from './module-coordinates.js'
+import { parsePredictorState } from './predictor-state.js'
 import { growForest } from './regression-trees.js'
 import { logOfRise } from './rise.js'
 import { createTrainingSet, type TrainingEvaluation } from './training-set.js'
+import { createTransferPrior } from './transfer-prior.js'
 
 export interface TrainPredictorOptions {
   readonly model: PrunableModel
@@ -23,6 +25,11 @@ export interface TrainPredictorOptions {
    */
   readonly evaluations: readonly TrainingEvaluation[]
   readonly seed: number
+  /**
+   * What a predictor of a related model said of itself (`Predictor.toJSON`, curve kind). The shape of its curve is where
+   * this one starts from, if that predicts evaluations held out better.
+   */
+  readonly related?: unknown
 }
 
 /**
@@ -31,7 +38,7 @@ export interface TrainPredictorOptions {
  * @throws EspalierError EVALUATION_NOT_FINITE, POLICY_LAYER_COUNT, POLICY_UNIT_OUT_OF_RANGE; REQUEST_INVALID when there
  * is no evaluation at all
  */
-export function trainPredictor({ model, rankings, evaluations, seed }: TrainPredictorOptions): Predictor {
+export function trainPredictor({ model, rankings, evaluations, seed, related }: TrainPredictorOptions): Predictor {
   const scale = createModuleScale(model, rankings)
   const {
     evaluations: distinct,
@@ -50,9 +57,9 @@ export function trainPredictor({ model, rankings, evaluations, seed }: TrainPred
   )
   const probes = locateProbes(scale, observations)
   const curve: Curve = { scale, probes, coordinates: createCoordinates(scale, probes) }
-  const prior = createCurvePrior(curve)
   const samples = createSamples(observations, deviations)
-  const fit = fitCurve(curve, prior, samples)
+  const cold = fitBy(curve, createCurvePrior(curve), samples)
+  const [prior, fit] = related === undefined ? cold : preferRelated(curve, cold, samples, free, related)
   const randomOf = (...path: (string | number)[]) => createRandomGenerator(seed, 'predictor', ...path)
   const { trees, scores } = crossValidate(curve, prior, samples, free, fit, randomOf)
   return createPredictor({
@@ -65,7 +72,26 @@ export function trainPredictor({ model, rankings, evaluations, seed }: TrainPred
     forest: growForest(samples.kept, curveResiduals(curve, fit, samples), trees, randomOf('trees')),
     intervalScale: calibrateInterval(scores.map((heldOut, k) => ({ heldOut, honest: honestScores[free[k] ?? -1] }))),
     evaluations: distinct.length,
+    ...(prior === cold[0] ? {} : { related: true }),
   })
+}
+
+type FittedPrior = readonly [CurvePrior, CurveFit]
+
+function fitBy(curve: Curve, prior: CurvePrior, samples: Samples): FittedPrior {
+  return [prior, fitCurve(curve, prior, samples)]
+}
+
+/** The cold fit, unless the prior from a related model predicts better what is held out. */
+function preferRelated(
+  curve: Curve,
+  cold: FittedPrior,
+  samples: Samples,
+  free: readonly number[],
+  related: unknown,
+): FittedPrior {
+  const warm = fitBy(curve, createTransferPrior(curve, cold[0], parsePredictorState(related)), samples)
+  return predictsBetter(curve, cold, warm, samples, free) ? warm : cold
 }
 
 function createModuleScale(model: PrunableModel, rankings: readonly UnitRanking[]): ModuleScale {

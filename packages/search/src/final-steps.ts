@@ -10,7 +10,8 @@ import {
   type Split,
 } from '@espalier/contracts'
 import { sparsityOf } from '@espalier/pruning'
-import { type Measurement, policyKey, type SearchView } from './search-view.js'
+import { type Measurement, policyKey } from './measurement.js'
+import type { SearchView } from './search-view.js'
 
 /** Windows of the validation split that the final measurement uses: all, or as many as were asked for. */
 export function finalWindows(view: SearchView, prepared: PrepareResult): number {

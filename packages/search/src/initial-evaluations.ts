@@ -8,9 +8,10 @@ import {
 } from '@espalier/contracts'
 import { createRandomGenerator, sparsityOf } from '@espalier/pruning'
 import { trialTargetIndex } from './choose-method.js'
+import { policyKey } from './measurement.js'
 import type { BudgetPlan } from './plan-budget.js'
 import { probePolicies } from './probe-policies.js'
-import { policyKey, type SearchView } from './search-view.js'
+import type { SearchView } from './search-view.js'
 
 /** How often a random policy is drawn again when it was drawn already: tiny models have few policies. */
 const RANDOM_ATTEMPTS = 20
@@ -28,18 +29,17 @@ export function trialEvaluations(view: SearchView): NewStep<'evaluate'>[] {
 
 /** Evaluations before the first round: dense, uniform for every target, probes, random policies. */
 export function initialEvaluations(view: SearchView, budget: BudgetPlan, firstIndex: number): NewStep<'evaluate'>[] {
-  const { model, settings } = view
+  const { model } = view
   const dense = model.modules.map((module) => module.units)
   const payloads = new EvaluationList(view, view.method)
   payloads.add('dense', null, dense)
   view.rules.targets.forEach((target, index) => {
     payloads.add('uniform', index, target.uniform())
   })
-  for (const kept of probePolicies(model, budget.probeLayers, view.rules.allowed)) {
+  for (const kept of probePolicies(model, budget.probeLayers, view.rules.allowed, budget.probedBefore)) {
     payloads.add('probe', null, kept, null, budget.probeWindows)
   }
-  for (let index = 0; index < budget.randoms; index++) {
-    const targetIndex = index % settings.targets.length
+  for (const [index, targetIndex] of targetsOfRandoms(view, budget.randoms).entries()) {
     addRandomPolicy(payloads, view, targetIndex, index)
   }
   return payloads.steps(0, firstIndex)
@@ -65,7 +65,7 @@ export class EvaluationList {
     windows = this.#view.settings.validationWindows,
   ): boolean {
     const key = policyKey(kept)
-    if (this.#payloads.has(key) || this.#isMeasured(kept)) return false
+    if (this.#payloads.has(key) || this.#isMeasured(kept, windows)) return false
     this.#payloads.set(key, {
       purpose,
       targetIndex,
@@ -88,9 +88,20 @@ export class EvaluationList {
     }))
   }
 
-  #isMeasured(kept: KeptUnits): boolean {
-    return this.#view.findMeasurement(kept, 'validation', this.#view.settings.validationWindows) !== undefined
+  #isMeasured(kept: KeptUnits, windows: number): boolean {
+    const measuredOn = (count: number) => this.#view.findMeasurement(kept, 'validation', count) !== undefined
+    return measuredOn(windows) || measuredOn(this.#view.settings.validationWindows)
   }
+}
+
+/** Each random policy is for the target with the fewest heterogeneous ones so far, those of earlier searches included. */
+function targetsOfRandoms(view: SearchView, count: number): number[] {
+  const counts = view.settings.targets.map((_, index) => view.knowledge.heterogeneous[index] ?? 0)
+  return Array.from({ length: count }, () => {
+    const targetIndex = counts.indexOf(Math.min(...counts))
+    counts[targetIndex] = (counts[targetIndex] ?? 0) + 1
+    return targetIndex
+  })
 }
 
 function addRandomPolicy(payloads: EvaluationList, view: SearchView, targetIndex: number, index: number): void {

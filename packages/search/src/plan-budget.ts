@@ -1,5 +1,6 @@
 import { importanceMetrics, type SearchSettings } from '@espalier/contracts'
 import type { AllowedPolicies, PrunableModel } from '@espalier/pruning'
+import { type EarlierKnowledge, nothingKnown } from './earlier-knowledge.js'
 import { probedModules, probePolicies } from './probe-policies.js'
 import { costOf, type RungSettings, rungsOf } from './rungs.js'
 
@@ -16,6 +17,8 @@ export interface BudgetPlan {
   /** Layers that one probe prunes together; 0: no probes. */
   readonly probeLayers: number
   readonly probes: number
+  /** Modules that earlier searches have probed, which none of the probes prunes. */
+  readonly probedBefore: ReadonlySet<number>
   /** Windows that a probe is measured on: a rung of the fidelity ladder. */
   readonly probeWindows: number
   /** Heterogeneous random policies before the first round, over all targets. */
@@ -50,12 +53,15 @@ export function minimumBudget(targets: number): number {
  * @param longerFinal whether the final measurement has more windows than an evaluation of the search;
  *   without it finalists would only be measured twice
  * @param allowed what constraints allow; modules that they leave whole need no probe
+ * @param known by earlier searches. Nothing of it is measured again, and a heterogeneous policy of a target stands for a
+ *   random one; what that saves goes to the rounds
  */
 export function planBudget(
   settings: BudgetSettings,
   model: PrunableModel,
   longerFinal: boolean,
   allowed: AllowedPolicies | null = null,
+  known: EarlierKnowledge = nothingKnown,
 ): BudgetPlan {
   const targets = settings.targets.length
   const trials = planTrials(settings)
@@ -63,6 +69,7 @@ export function planBudget(
     trials,
     probeLayers: 0,
     probes: 0,
+    probedBefore: new Set<number>(),
     probeWindows: settings.validationWindows,
     randoms: 0,
     perRound: [],
@@ -70,13 +77,13 @@ export function planBudget(
   }
   if (settings.agent === 'uniform') return none
   const finalists = longerFinal ? planFinalists(settings) : 0
-  const free = settings.budget - minimumBudget(targets) - trials - finalists * targets
+  const free = settings.budget - (minimumBudget(targets) - known.fixed) - trials - finalists * targets
   if (free <= 0) return none
   if (settings.agent === 'random') return { ...none, perRound: splitRounds(free, targets), finalists }
 
-  const plannedProbes = planProbes(model, free, settings, allowed)
+  const plannedProbes = planProbes(model, free, settings, allowed, known)
   const rest = Math.floor(free - plannedProbes.probes * costOf({ windows: plannedProbes.probeWindows }, settings))
-  const perRound = splitRounds(rest - Math.floor(rest * RANDOM_SHARE), targets)
+  const perRound = splitRounds(rest - planRandoms(rest, targets, known), targets)
   const guided = perRound.reduce((sum, count) => sum + count * targets, 0)
   return { trials, ...plannedProbes, randoms: rest - guided, perRound, finalists }
 }
@@ -92,23 +99,35 @@ function planFinalists({ budget, finalists, targets }: BudgetSettings): number {
   return affordable < 2 ? 0 : affordable
 }
 
-type ProbePlan = Pick<BudgetPlan, 'probeLayers' | 'probes' | 'probeWindows'>
+function planRandoms(rest: number, targets: number, { heterogeneous }: EarlierKnowledge): number {
+  const wanted = Math.floor(rest * RANDOM_SHARE)
+  const share = Math.ceil(wanted / targets)
+  const before = heterogeneous.reduce((sum, count) => sum + Math.min(count, share), 0)
+  return Math.max(0, wanted - before)
+}
+
+type ProbePlan = Pick<BudgetPlan, 'probeLayers' | 'probes' | 'probedBefore' | 'probeWindows'>
 
 function planProbes(
   model: PrunableModel,
   free: number,
   settings: RungSettings,
   allowed: AllowedPolicies | null,
+  known: EarlierKnowledge,
 ): ProbePlan {
-  const modules = probedModules(model, allowed).length
+  const indices = probedModules(model, allowed).map(({ index }) => index)
+  const modules = indices.length
   const rungs = rungsOf(settings)
   const costAt = (windows: number) => costOf({ windows }, settings)
   const fitting = rungs.find((windows) => modules * costAt(windows) <= free * PROBE_RUNG_SHARE)
   const probeWindows = fitting ?? rungs.at(-1) ?? settings.validationWindows
+  const probedBefore = new Set(indices.filter((index) => (known.probed.get(index) ?? 0) >= probeWindows))
   const affordable = Math.floor((free * PROBE_SHARE) / costAt(probeWindows))
-  if (affordable < 4) return { probeLayers: 0, probes: 0, probeWindows }
-  const probeLayers = Math.ceil(modules / affordable)
-  return { probeLayers, probes: probePolicies(model, probeLayers, allowed).length, probeWindows }
+  if (affordable < 4) return { probeLayers: 0, probes: 0, probedBefore, probeWindows }
+  const probeLayers = Math.ceil((modules - probedBefore.size) / affordable)
+  const policies = probePolicies(model, probeLayers, allowed, probedBefore)
+  const probes = policies.filter((kept) => !known.isMeasured(kept, probeWindows)).length
+  return { probeLayers, probes, probedBefore, probeWindows }
 }
 
 /** Evaluations a target and round, the larger rounds first; their sum over the targets is at most `evaluations`. */

@@ -1,9 +1,10 @@
 import type { FrontPoint, Resource, SearchFront, SearchRecord } from '@espalier/contracts'
 import { costOf, createResourceCost } from '@espalier/pruning'
-import { type Measurement, policyKey, SearchView } from './search-view.js'
+import { type Measurement, policyKey } from './measurement.js'
+import { SearchView } from './search-view.js'
 
 /**
- * The Pareto fronts of what a search has measured so far: perplexity against size, and against time where latencies were
+ * The Pareto fronts of what a search has measured so far or started from: perplexity against size, and against time where latencies were
  * measured. Only evaluations on all windows of the search on the validation split count: fidelities are never mixed.
  */
 export function searchFront(record: SearchRecord): SearchFront {

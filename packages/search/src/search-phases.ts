@@ -31,7 +31,13 @@ export function* searchPhases(view: SearchView): Generator<Phase, void> {
   const prepared = view.findResult('prepare', 0)
   if (!prepared) return
 
-  const budget = planBudget(view.settings, view.model, hasLongerFinal(view, prepared), view.rules.allowed)
+  const budget = planBudget(
+    view.settings,
+    view.model,
+    hasLongerFinal(view, prepared),
+    view.rules.allowed,
+    view.knowledge,
+  )
   yield* initialPhases(view, budget)
 
   const rounds = budget.perRound.length

@@ -1,10 +1,11 @@
 import type { SearchPlan, SearchProgress, SearchResult } from '@espalier/contracts'
 import { comparedCompensations, densePolicy, finalWindows } from './final-steps.js'
+import type { Measurement } from './measurement.js'
 import { planBudget } from './plan-budget.js'
 import { roundErrors } from './round-errors.js'
 import { costOf } from './rungs.js'
 import { hasLongerFinal } from './search-phases.js'
-import type { Measurement, SearchView } from './search-view.js'
+import type { SearchView } from './search-view.js'
 
 /** What a person who watches wants to know: stage, round, evaluations, best so far, the predictor's honest error. */
 export function progressOf(view: SearchView, state: SearchPlan['state']): SearchProgress {
@@ -12,7 +13,7 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
   const prepared = view.findResult('prepare', 0)
   const rules = view.findRules()
   const isLonger = prepared !== undefined && hasLongerFinal(view, prepared)
-  const budget = planBudget(settings, view.model, isLonger, rules?.allowed)
+  const budget = planBudget(settings, view.model, isLonger, rules?.allowed, view.knowledge)
   const measured = (kept: readonly number[]) =>
     view.findMeasurement(kept, 'validation', settings.validationWindows)?.result.perplexity ?? null
   const errors = roundErrors(view)
@@ -22,6 +23,8 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
     rounds: budget.perRound.length,
     evaluationsDone: countEvaluations(view).total,
     evaluationsBudget: settings.budget,
+    ...(view.earlier.length > 0 ? { earlierEvaluations: view.earlier.length } : {}),
+    ...(startsFromRelated(view) ? { relatedModel: true } : {}),
     fraction: state === 'SUCCEEDED' ? 1 : fractionDone(view),
     densePerplexity: measured(densePolicy(view)),
     targets: settings.targets.map((target, targetIndex) => ({
@@ -35,7 +38,7 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
   }
 }
 
-/** Real evaluations on the validation split, the final ones included, in full ones and by their windows. */
+/** Own real evaluations on the validation split, the final ones included, in full ones and by their windows. */
 export function countEvaluations(view: SearchView): SearchResult['evaluations'] {
   const counts = new Map<number, number>()
   let total = 0
@@ -44,7 +47,8 @@ export function countEvaluations(view: SearchView): SearchResult['evaluations'] 
     total += costOf(payload, view.settings)
   }
   const byWindows = [...counts].sort(([a], [b]) => a - b).map(([windows, evaluations]) => ({ windows, evaluations }))
-  return { total: Number(total.toFixed(6)), byWindows }
+  const earlier = view.earlier.length > 0 ? { earlier: view.earlier.length } : {}
+  return { total: Number(total.toFixed(6)), byWindows, ...earlier }
 }
 
 /** Seconds of all evaluations on the validation split, and how many of these went into fitting weights. */
@@ -56,6 +60,12 @@ export function evaluationTimes(view: SearchView): { readonly seconds: number; r
 
 function onValidation(view: SearchView): Measurement[] {
   return view.allMeasurements.filter(({ payload }) => payload.split === 'validation')
+}
+
+function startsFromRelated(view: SearchView): boolean {
+  const trained = [...view.steps].filter((step) => step.kind === 'train' && step.result !== null)
+  const last = trained.sort((a, b) => b.round - a.round)[0]
+  return last?.kind === 'train' && last.result?.related === true
 }
 
 function currentRound(view: SearchView): number {

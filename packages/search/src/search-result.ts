@@ -1,8 +1,9 @@
 import type { PrepareResult, SearchResult, SearchTargetResult } from '@espalier/contracts'
 import { compensationsOf, densePolicy, finalOf, testOf, winnerOf } from './final-steps.js'
+import type { Measurement } from './measurement.js'
 import { roundErrors } from './round-errors.js'
 import { countEvaluations, evaluationTimes } from './search-progress.js'
-import type { Measurement, SearchView } from './search-view.js'
+import type { SearchView } from './search-view.js'
 
 /** What the search found so far; null before anything was measured. */
 export function resultOf(view: SearchView): SearchResult | null {

@@ -2,8 +2,6 @@ import {
   type ChosenMethod,
   type Compensation,
   EspalierError,
-  type EvaluatePayload,
-  type EvaluateResult,
   importanceMetrics,
   isSameMethod,
   type KeptUnits,
@@ -27,13 +25,9 @@ import {
   type PrunableModel,
 } from '@espalier/pruning'
 import { chooseCompensation, chooseMetric, trialTargetIndex } from './choose-method.js'
+import { createKnowledge, type EarlierKnowledge, fittingTarget, nothingKnown } from './earlier-knowledge.js'
+import { type Measurement, policyKey } from './measurement.js'
 import { planTrials } from './plan-budget.js'
-
-/** A measured policy: what was asked and what came out. */
-export interface Measurement {
-  readonly payload: EvaluatePayload
-  readonly result: EvaluateResult
-}
 
 /** Read access to a search record: steps by key, measurements by policy. Built once for each planning. */
 export class SearchView {
@@ -41,12 +35,15 @@ export class SearchView {
   readonly model: PrunableModel
   readonly #shape: ModelShape
   #rules: PolicyRules | undefined
+  #knowledge: EarlierKnowledge | undefined
   readonly compensation: Compensation
   /** null: not chosen yet. */
   readonly chosen: ChosenMethod | null
   /** All that was measured, under whatever method. */
   readonly allMeasurements: readonly Measurement[]
-  /** What was measured under the method of the search. */
+  /** What earlier searches measured under the method of the search, each with the target whose policy it is. */
+  readonly earlier: readonly Measurement[]
+  /** What was measured under the method of the search, by earlier searches too; each policy once. */
   readonly measurements: readonly Measurement[]
   readonly #steps = new Map<string, StepRecord>()
   readonly #measured = new Map<string, Measurement>()
@@ -59,15 +56,14 @@ export class SearchView {
     const compensation = chooseCompensation(record.settings, record.shape)
     this.compensation = compensation.chosen
     this.allMeasurements = measurementsOf(record.steps)
-    for (const measurement of this.allMeasurements) {
-      const { keptUnits, split, windows } = measurement.payload
-      this.#measured.set(measurementKey(this.#methodOf(measurement), keptUnits, split, windows), measurement)
-    }
+    for (const measurement of this.allMeasurements) this.#measured.set(this.#keyOf(measurement), measurement)
     this.chosen = this.#choose(compensation.reason)
     const { chosen } = this
-    this.measurements = this.allMeasurements.filter(
-      (measurement) => chosen !== null && isSameMethod(this.#methodOf(measurement), chosen),
-    )
+    const isChosen = (measurement: Measurement) => chosen !== null && isSameMethod(this.#methodOf(measurement), chosen)
+    this.earlier = this.#findTargets((record.earlier ?? []).filter(isChosen))
+    const additional = this.earlier.filter((measurement) => !this.#measured.has(this.#keyOf(measurement)))
+    for (const measurement of additional) this.#measured.set(this.#keyOf(measurement), measurement)
+    this.measurements = [...additional, ...this.allMeasurements.filter(isChosen)]
   }
 
   /** The method of the search. */
@@ -143,6 +139,27 @@ export class SearchView {
       .sort((a, b) => a.result.logPerplexity - b.result.logPerplexity)
   }
 
+  /** What earlier searches leave less to measure. */
+  get knowledge(): EarlierKnowledge {
+    const targets = this.findRules()?.targets
+    if (!targets) return nothingKnown
+    const tried = countTrials(this.settings) > 0 ? trialTargetIndex(targets) : null
+    this.#knowledge ??= createKnowledge(this.earlier, targets, this.model, this.settings.validationWindows, tried)
+    return this.#knowledge
+  }
+
+  #findTargets(earlier: readonly Measurement[]): Measurement[] {
+    const targets = this.findRules()?.targets ?? []
+    return earlier.map(({ payload, result }) => {
+      return { payload: { ...payload, targetIndex: fittingTarget(payload, targets, this.model) }, result }
+    })
+  }
+
+  #keyOf(measurement: Measurement): string {
+    const { keptUnits, split, windows } = measurement.payload
+    return measurementKey(this.#methodOf(measurement), keptUnits, split, windows)
+  }
+
   #methodOf({ payload }: Measurement): PruningMethod {
     return methodOf({ payload, settings: this.settings })
   }
@@ -184,10 +201,6 @@ export function countTrials(settings: Pick<SearchSettings, 'metric' | 'budget'>)
 
 function stepKey(step: Pick<NewStep, 'kind' | 'round' | 'index'>): string {
   return `${step.round}/${step.kind}/${step.index}`
-}
-
-export function policyKey(kept: KeptUnits): string {
-  return kept.join(',')
 }
 
 function measurementKey(

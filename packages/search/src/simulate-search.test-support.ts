@@ -1,4 +1,5 @@
 import {
+  type EarlierEvaluation,
   type LatencyTable,
   methodOf,
   type NewStep,
@@ -25,6 +26,8 @@ import { planNextSteps } from './plan-next-steps.js'
 export interface SimulationOptions {
   readonly settings: SearchRecord['settings']
   readonly shape: SearchRecord['shape']
+  /** What it starts from. */
+  readonly earlier?: readonly EarlierEvaluation[]
   /** Order in which open steps end. */
   readonly order: RandomGenerator
   /** Whether a step fails. */
@@ -42,10 +45,10 @@ export interface Simulation {
 }
 
 export function simulateSearch(options: SimulationOptions): Simulation {
-  const { settings, shape } = options
+  const { settings, shape, earlier } = options
   let steps: StepRecord[] = []
   for (;;) {
-    const plan = planNextSteps({ settings, shape, steps })
+    const plan = planNextSteps({ settings, shape, steps, ...(earlier ? { earlier } : {}) })
     if (plan.state === 'SUCCEEDED' || plan.state === 'FAILED') return { steps, plan }
     steps = [...steps, ...plan.steps.map(openStep)]
     const open = steps.filter((step) => step.state === 'PENDING')
@@ -54,6 +57,15 @@ export function simulateSearch(options: SimulationOptions): Simulation {
     steps = steps.map((step) => (step === next ? endStep(step, steps, options) : step))
     options.order.shuffle(steps)
   }
+}
+
+/** What a later search of the model may start from, in the order of planning. */
+export function earlierEvaluationsOf({ steps }: Simulation): EarlierEvaluation[] {
+  return steps
+    .filter((step) => step.kind === 'evaluate')
+    .sort((a, b) => a.round - b.round || a.index - b.index)
+    .flatMap(({ payload, result }) => (result ? [{ payload, result }] : []))
+    .filter(({ payload }) => payload.split === 'validation' && payload.purpose !== 'final')
 }
 
 function openStep(step: NewStep): StepRecord {

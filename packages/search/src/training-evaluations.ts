@@ -1,4 +1,5 @@
 import {
+  type EarlierEvaluation,
   type EvaluatePayload,
   type EvaluateResult,
   type EvaluationPurpose,
@@ -33,7 +34,8 @@ interface Evaluation {
 
 /**
  * The evaluations under a method on the validation split before the final ones, in the order in which they were planned: what a
- * predictor learns depends on it, and must not depend on which worker was quicker.
+ * predictor learns depends on it, and must not depend on which worker was quicker. Those of earlier searches come first,
+ * without what was predicted there: intervals of another search say nothing of this one's.
  *
  * Rungs are never mixed: a policy on the first k windows is compared with the dense model on the same k, which its full
  * measurement contains. The rise there stands for the rise on all K with a variance of s^2 (1/k - 1/K); s, the deviation
@@ -43,15 +45,19 @@ export function trainingEvaluations(
   steps: readonly StepRecord[],
   settings: Pick<SearchSettings, 'validationWindows' | 'metric' | 'compensation'>,
   method: PruningMethod,
+  earlier: readonly EarlierEvaluation[] = [],
 ): MeasuredPolicy[] {
   const { validationWindows } = settings
   const scales = new Map(
     steps.flatMap(({ kind, round, result }) => (kind === 'train' && result ? [[round, result.intervalScale]] : [])),
   )
-  const evaluations = steps
+  const before = earlier.map(({ payload, result }) => ({ round: 0, payload: { ...payload, predicted: null }, result }))
+  const own = steps
     .filter((step) => step.kind === 'evaluate')
     .sort((a, b) => a.round - b.round || a.index - b.index)
-    .flatMap(({ round, payload, result }) => (result && isLearntFrom(payload) ? [{ round, payload, result }] : []))
+    .flatMap(({ round, payload, result }) => (result ? [{ round, payload, result }] : []))
+  const evaluations = [...before, ...own]
+    .filter(({ payload }) => isLearntFrom(payload))
     .filter(({ payload }) => payload.windows <= validationWindows)
     .filter(({ payload }) => isSameMethod(methodOf({ payload, settings }), method))
   const dense = evaluations.find(({ payload }) => payload.purpose === 'dense')?.result

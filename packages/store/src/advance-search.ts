@@ -10,12 +10,13 @@ import {
 } from '@espalier/contracts'
 import { isLockTimeout } from './connection-errors.js'
 import type { Database, Queryable } from './database.js'
+import { chooseEarlierEvaluations } from './earlier-evaluations.js'
 import { appendEvents } from './events.js'
 import { createId } from './ids.js'
 import { toJson } from './json.js'
 import { keptHashOf } from './kept-hash.js'
 import type { NewEvent, PolicyOrigin, StepRef } from './records.js'
-import { cancelPendingSteps, idleStates, loadSearchRecord } from './search-rows.js'
+import { cancelPendingSteps, idleStates, loadSearchSteps } from './search-rows.js'
 import type { AdvancedSearch, PlannedSearch } from './store.js'
 
 interface LockedSearch {
@@ -27,6 +28,7 @@ interface LockedSearch {
   readonly error: unknown
   readonly settings: unknown
   readonly shape: unknown
+  readonly transfer: unknown
 }
 
 /** See `SearchStore.advance`. */
@@ -39,8 +41,9 @@ export async function advanceSearch(
     return await transaction(async (tx) => {
       const search = await lockSearch(tx, searchId)
       if (search === undefined) return undefined
-      const record = await loadSearchRecord(tx, search)
-      const next = plan(record)
+      const record = await loadSearchSteps(tx, search)
+      const earlier = await chooseEarlierEvaluations(tx, search, record)
+      const next = plan(earlier ? { ...record, earlier } : record)
       if (next.memoryNeeds !== undefined) await writeMemoryNeeds(tx, searchId, next.memoryNeeds)
       const created = await createSteps(tx, search, record, next.steps)
       await writeSearch(tx, search, next)
@@ -59,7 +62,7 @@ export async function advanceSearch(
  */
 async function lockSearch(tx: Queryable, searchId: string): Promise<LockedSearch | undefined> {
   const [search] = await tx.$queryRaw<LockedSearch[]>`
-    SELECT s.id, s."teamId", s.state::text, s.progress, s.result, s.error, s.settings, m.shape
+    SELECT s.id, s."teamId", s.state::text, s.progress, s.result, s.error, s.settings, s.transfer, m.shape
     FROM "Search" s JOIN "Model" m ON m.id = s."modelId"
     WHERE s.id = ${searchId} AND s.state NOT IN ${idleStates}
     FOR NO KEY UPDATE OF s`

@@ -1,10 +1,13 @@
 import { EspalierError } from '@espalier/contracts'
 import type { Database } from './database.js'
+import { loadRelatedCurve } from './earlier-evaluations.js'
 import { fromJson } from './json.js'
 import type { PredictorStore } from './store.js'
 
 export function createPredictorStore({ client }: Database): PredictorStore {
   return {
+    findRelated: (searchId) => loadRelatedCurve(client, searchId),
+
     async load(searchId, round) {
       const row = await client.predictor.findUnique({
         where: { searchId_round: { searchId, round } },

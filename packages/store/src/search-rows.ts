@@ -17,7 +17,10 @@ export const endedStates = Prisma.sql`('SUCCEEDED', 'CANCELLED', 'FAILED')`
 /** For raw SQL: states of a search in which no step starts. */
 export const idleStates = Prisma.sql`('SUCCEEDED', 'CANCELLED', 'FAILED', 'PAUSED')`
 
-export function toSearch(row: Search): SearchRow {
+/** Long lists that only planners need. */
+export const unlisted = { transfer: true } as const
+
+export function toSearch(row: Omit<Search, keyof typeof unlisted>): SearchRow {
   return {
     ...row,
     settings: fromJson<SearchSettings>(row.settings),
@@ -27,11 +30,11 @@ export function toSearch(row: Search): SearchRow {
   }
 }
 
-/** All steps of a search with what belongs to it, ordered by round, kind and index. */
-export async function loadSearchRecord(
+/** All steps of a search with its settings and shape, ordered by round, kind and index. */
+export async function loadSearchSteps(
   queryable: Queryable,
   { id, settings, shape }: { readonly id: string; readonly settings: unknown; readonly shape: unknown },
-): Promise<SearchRecord> {
+): Promise<Omit<SearchRecord, 'earlier'>> {
   const rows = await queryable.step.findMany({
     where: { searchId: id },
     orderBy: [{ round: 'asc' }, { kind: 'asc' }, { index: 'asc' }],

@@ -1,12 +1,13 @@
 import { EspalierError, type RecordedError, type SearchState, terminalSearchStates } from '@espalier/contracts'
 import { advanceSearch } from './advance-search.js'
 import type { Database, Queryable } from './database.js'
+import { loadEarlierEvaluations } from './earlier-evaluations.js'
 import { appendEvents } from './events.js'
 import { createId } from './ids.js'
 import { toJson } from './json.js'
 import { pageArguments, toPage } from './page.js'
 import type { SearchRow } from './records.js'
-import { cancelPendingSteps, endedStates, loadSearchRecord, toSearch } from './search-rows.js'
+import { cancelPendingSteps, endedStates, loadSearchSteps, toSearch, unlisted } from './search-rows.js'
 import type { SearchStore } from './store.js'
 
 export function createSearchStore(database: Database): SearchStore {
@@ -18,6 +19,7 @@ export function createSearchStore(database: Database): SearchStore {
         if (model === null) throw new EspalierError('MODEL_NOT_FOUND', `There is no model '${modelId}'.`, { modelId })
         const row = await tx.search.create({
           data: { id: createId('sea'), teamId, modelId, name: name ?? null, settings: toJson(settings) },
+          omit: unlisted,
         })
         await appendEvents(tx, { searchId: row.id, teamId }, [stateEvent(row.state, null)])
         return toSearch(row)
@@ -27,7 +29,7 @@ export function createSearchStore(database: Database): SearchStore {
 
     async list(teamId, page = {}) {
       const { after, ...order } = pageArguments(page)
-      const rows = await client.search.findMany({ where: { teamId, ...after }, ...order })
+      const rows = await client.search.findMany({ where: { teamId, ...after }, ...order, omit: unlisted })
       return toPage(rows, page, toSearch)
     },
 
@@ -72,10 +74,12 @@ export function createSearchStore(database: Database): SearchStore {
     async loadRecord(searchId) {
       const row = await client.search.findUnique({
         where: { id: searchId },
-        select: { id: true, settings: true, model: { select: { shape: true } } },
+        select: { id: true, settings: true, transfer: true, model: { select: { shape: true } } },
       })
       if (row === null) throw searchNotFound(searchId)
-      return loadSearchRecord(client, { id: row.id, settings: row.settings, shape: row.model.shape })
+      const record = await loadSearchSteps(client, { id: row.id, settings: row.settings, shape: row.model.shape })
+      const earlier = await loadEarlierEvaluations(client, row.transfer)
+      return earlier ? { ...record, earlier } : record
     },
 
     advance: (searchId, plan) => advanceSearch(database, searchId, plan),
@@ -88,7 +92,7 @@ const searchNotFound = (id: string) =>
 const stateEvent = (state: SearchState, previous: SearchState | null) => ({ type: 'state', data: { state, previous } })
 
 async function getSearch(queryable: Queryable, teamId: string, id: string): Promise<SearchRow> {
-  const row = await queryable.search.findFirst({ where: { teamId, id } })
+  const row = await queryable.search.findFirst({ where: { teamId, id }, omit: unlisted })
   if (row === null) throw searchNotFound(id)
   return toSearch(row)
 }

@@ -111,10 +111,11 @@ export interface SearchStore {
   setWaitReason(searchId: string, reason: string | null): Promise<void>
   /** Steps a kind and state, for status pages. */
   countSteps(teamId: string, id: string): Promise<readonly StepCount[]>
-  /** Settings, shape and all steps, as `plan` gets them; throws RESOURCE_NOT_FOUND. For workers: trusted ids only. */
+  /** Settings, shape, all steps and the earlier evaluations that it starts from, as `plan` gets them; throws RESOURCE_NOT_FOUND. For workers: trusted ids only. */
   loadRecord(searchId: string): Promise<SearchRecord>
   /**
-   * Brings a search up to date in one transaction: locks it, calls the pure `plan` with what is recorded,
+   * Brings a search up to date in one transaction: locks it, chooses for good what it starts from as soon as it is
+   * prepared, calls the pure `plan` with what is recorded,
    * creates the new steps and policies, and writes state, progress, result, error and events where they changed.
    *
    * undefined: the search is paused, ended, unknown, or another process holds it too long; try again later.
@@ -216,6 +217,8 @@ export interface EvaluationStore {
 export interface PredictorStore {
   /** The predictor trained in a round; saved with its `train` step. Throws RESOURCE_NOT_FOUND. For workers. */
   load(searchId: string, round: number): Promise<PredictorRow>
+  /** Parameters of the predictor of a related model that a search starts from; undefined: it starts from none. For workers. */
+  findRelated(searchId: string): Promise<unknown>
 }
 
 export interface GeneratorStore {

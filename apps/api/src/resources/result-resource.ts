@@ -18,6 +18,7 @@ export function resultResource(
     dense: result.dense,
     evaluations: {
       ...{ total: evaluations.total, byWindows: evaluations.byWindows?.map((counted) => ({ ...counted })) },
+      ...(evaluations.earlier === undefined ? {} : { earlier: evaluations.earlier }),
       seconds: evaluations.seconds ?? null,
       fitSeconds: evaluations.fitSeconds ?? null,
     },

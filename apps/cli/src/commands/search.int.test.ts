@@ -168,4 +168,15 @@ describe('espalier search', () => {
     expect(again.output.error).toContain('code SEARCH_STATE_CONFLICT')
     expect(await end(up.child, 'SIGINT')).toBe(0)
   }, 180_000)
+
+  it('starts from what the one before measured, unless told not to', async () => {
+    const startedFrom = async (...transfer: string[]) => {
+      const search = start('search', 'demo', ...settings, '--targets', '0.3', '--budget', '12', ...transfer, '--json')
+      expect({ code: await search.ended, error: search.output.error }).toMatchObject({ code: 0 })
+      return z.object({ evaluations: z.unknown() }).parse(JSON.parse(search.output.out)).evaluations
+    }
+    expect(await startedFrom('--transfer', 'none')).not.toHaveProperty('earlier')
+    // Both that went before had the same seed and measured the same policies.
+    expect(await startedFrom()).toMatchObject({ total: 12, earlier: 12 })
+  }, 180_000)
 })

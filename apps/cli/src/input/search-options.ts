@@ -16,6 +16,8 @@ import {
   type Split,
   searchDefaults,
   splits,
+  type Transfer,
+  transfers,
 } from '@espalier/contracts'
 import { isRemoteSource } from '@espalier/model-hub'
 import { findTextFiles } from '@espalier/text-data'
@@ -41,6 +43,7 @@ export interface SearchOptions extends ConstraintOptions {
   readonly agent: AgentKind
   readonly predictor: PredictorKind
   readonly fidelity: Fidelity
+  readonly transfer: Transfer
   readonly name?: string
 }
 
@@ -60,7 +63,12 @@ export function addSearchOptions(command: Command): Command {
       integerFrom(1),
       defaults.budget,
     )
-    .option('--seed <number>', 'same seed, model and texts: same result', integerFrom(0, 2 ** 32 - 1), defaults.seed)
+    .option(
+      '--seed <number>',
+      'same seed, model, texts and earlier evaluations: same result',
+      integerFrom(0, 2 ** 32 - 1),
+      defaults.seed,
+    )
     .option(
       '--calibration <source>',
       'text for importance and compensation (default: texts/calibration.txt of the model)',
@@ -99,6 +107,14 @@ export function addSearchOptions(command: Command): Command {
         .choices(fidelities)
         .default(defaults.fidelity),
     )
+    .addOption(
+      new Option(
+        '--transfer <kind>',
+        'same-model: start from all that was measured of the model by the same protocol; auto: or else from the curve of a related model, if that predicts better; none: from nothing',
+      )
+        .choices(transfers)
+        .default(defaults.transfer),
+    )
     .option('--name <text>', 'name of the search in lists')
 }
 
@@ -122,6 +138,7 @@ export async function createSearchBody(
     agent: options.agent,
     predictor: options.predictor,
     fidelity: options.fidelity,
+    transfer: options.transfer,
     metric: options.metric,
     compensation: options.compensation,
     windowLength: options.window,

@@ -58,8 +58,10 @@ export function renderProgressLine(search: SearchDetailResource): string {
 
 type Progress = NonNullable<SearchDetailResource['progress']>
 
-function evaluationsOf({ evaluationsDone, evaluationsBudget }: Progress): string {
-  return `${Number(evaluationsDone.toFixed(2))} of ${evaluationsBudget} evaluations`
+function evaluationsOf({ evaluationsDone, evaluationsBudget, earlierEvaluations, relatedModel }: Progress): string {
+  const earlier = earlierEvaluations === undefined ? '' : `, beside ${earlierEvaluations} of earlier searches`
+  const related = relatedModel ? ', from the curve of a related model' : ''
+  return `${Number(evaluationsDone.toFixed(2))} of ${evaluationsBudget} evaluations${earlier}${related}`
 }
 
 function renderPredictorError({ predictorError }: Progress): string {

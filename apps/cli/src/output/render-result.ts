@@ -64,8 +64,14 @@ export function renderResult({ search, artifacts, folderOf }: FinishedSearch, co
     '',
     ...renderMethod(result, colors),
     ...renderFolders(artifacts, folderOf),
-    `${Number(result.evaluations.total.toFixed(2))} evaluations on the validation split; search ${search.id}`,
+    `${Number(result.evaluations.total.toFixed(2))} evaluations on the validation split${startOf(search, result)}; search ${search.id}`,
   ]
+}
+
+/** What it started from. */
+function startOf({ progress }: SearchDetailResource, { evaluations: { earlier } }: Result): string {
+  if (earlier !== undefined) return `, beside ${earlier} of earlier searches`
+  return progress?.relatedModel ? ', from the curve of a related model' : ''
 }
 
 /** What the policies were pruned by, why, and what the compensation is worth. */

@@ -1,0 +1,2 @@
+-- AlterTable
+ALTER TABLE "Search" ADD COLUMN     "transfer" JSONB;

@@ -16,7 +16,11 @@ await runUntilStopped({
     const proposer = await createProposer()
     const store = createStore({ databaseUrl })
     const artifacts = createArtifactStore(config.artifacts)
-    const queue = await createQueue({ databaseUrl, redisUrl: config.redisUrl })
+    const queue = createQueue({
+      databaseUrl,
+      redisUrl: config.redisUrl,
+      onError: (err) => logger.warn({ err }, 'queue trouble'),
+    })
     const worker = await runStepWorker({
       role: 'agent',
       store,

@@ -12,7 +12,11 @@ await runUntilStopped({
   async start() {
     const databaseUrl = requireDatabaseUrl(config.databaseUrl)
     const store = createStore({ databaseUrl })
-    const queue = await createQueue({ databaseUrl, redisUrl: config.redisUrl })
+    const queue = createQueue({
+      databaseUrl,
+      redisUrl: config.redisUrl,
+      onError: (err) => logger.warn({ err }, 'queue trouble'),
+    })
     const dispatcher = await runDispatcher({ store, queue, logger, config })
     return {
       async stop() {

@@ -14,7 +14,11 @@ await runUntilStopped({
   async start() {
     const databaseUrl = requireDatabaseUrl(config.databaseUrl)
     const store = createStore({ databaseUrl })
-    const queue = createQueue({ databaseUrl, redisUrl: config.redisUrl })
+    const queue = createQueue({
+      databaseUrl,
+      redisUrl: config.redisUrl,
+      onError: (err) => logger.warn({ err }, 'queue trouble'),
+    })
     const artifacts = createArtifactStore(config.artifacts)
     const worker = await runStepWorker({
       role: 'predictor',

@@ -1,3 +1,4 @@
+export { companionFiles } from './companion-files.js'
 export * from './errors.js'
 export * from './evaluations-file.js'
 export * from './evaluator-capacity.js'

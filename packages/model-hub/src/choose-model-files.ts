@@ -1,23 +1,8 @@
-import { EspalierError } from '@espalier/contracts'
+import { companionFiles, EspalierError } from '@espalier/contracts'
 import { isSafeRelativePath } from './parse-model-source.js'
 
 /** Everything Espalier reads of a model, or copies beside a pruned one, but its weights. */
-const companionFiles: ReadonlySet<string> = new Set([
-  'config.json',
-  'generation_config.json',
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'added_tokens.json',
-  'tokenizer.model',
-  'vocab.json',
-  'merges.txt',
-  'chat_template.jinja',
-  'chat_template.json',
-  'LICENSE',
-  'LICENSE.txt',
-  'NOTICE',
-])
+const smallFiles: ReadonlySet<string> = new Set(['config.json', ...companionFiles])
 
 export const singleWeightFile = 'model.safetensors'
 export const weightIndexFile = 'model.safetensors.index.json'
@@ -35,7 +20,7 @@ export interface ModelFileChoice {
 
 /** Whether a file of this name, at the root of a model, is one that Espalier reads. */
 export function isModelFile(name: string): boolean {
-  return companionFiles.has(name) || name === weightIndexFile || shardPattern.test(name)
+  return smallFiles.has(name) || name === weightIndexFile || shardPattern.test(name)
 }
 
 /**
@@ -55,7 +40,7 @@ export function chooseModelFiles(names: readonly string[], where: string): Model
   const weights = [singleWeightFile, weightIndexFile].find((name) => found.has(name))
   if (weights === undefined) throw refuseWithoutWeights(names, where)
   return {
-    companions: names.filter((name) => companionFiles.has(name)),
+    companions: names.filter((name) => smallFiles.has(name)),
     weights: weights === singleWeightFile ? singleWeightFile : weightIndexFile,
   }
 }

@@ -1,32 +1,15 @@
 import { createHash } from 'node:crypto'
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { PolicyFile } from '@espalier/contracts'
+import { companionFiles, type PolicyFile } from '@espalier/contracts'
 import { findModelFile } from '@espalier/model-graph'
 import { describePrunedModel, type PrunedFormat } from './describe-pruned-model.js'
 import type { PrunedFile, PrunedModel, PruningRequest } from './pruning-request.js'
 
-/** Small files of a model that stay as they are, where it has them. */
-const companionFileNames = [
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'added_tokens.json',
-  'tokenizer.model',
-  'vocab.json',
-  'merges.txt',
-  'chat_template.jinja',
-  'chat_template.json',
-  'generation_config.json',
-  'LICENSE',
-  'LICENSE.txt',
-  'NOTICE',
-] as const
-
 /** @throws EspalierError MODEL_UNREADABLE for a link out of the model's folder */
 export async function copyCompanions(from: string, to: string): Promise<PrunedFile[]> {
   const copied: PrunedFile[] = []
-  for (const name of companionFileNames) {
+  for (const name of companionFiles) {
     const file = await findModelFile(from, name)
     if (file !== null) copied.push(await writeBytes(to, name, await readFile(file)))
   }

@@ -23,6 +23,8 @@ export interface TrainPredictorOptions {
    */
   readonly evaluations: readonly TrainingEvaluation[]
   readonly seed: number
+  /** Most residual trees; 0: the curve model alone. Left out: as many as pay. */
+  readonly mostTrees?: number
 }
 
 /**
@@ -31,7 +33,7 @@ export interface TrainPredictorOptions {
  * @throws EspalierError EVALUATION_NOT_FINITE, POLICY_LAYER_COUNT, POLICY_UNIT_OUT_OF_RANGE; REQUEST_INVALID when there
  * is no evaluation at all
  */
-export function trainPredictor({ model, rankings, evaluations, seed }: TrainPredictorOptions): Predictor {
+export function trainPredictor({ model, rankings, evaluations, seed, mostTrees }: TrainPredictorOptions): Predictor {
   const scale = createModuleScale(model, rankings)
   const {
     evaluations: distinct,
@@ -54,7 +56,7 @@ export function trainPredictor({ model, rankings, evaluations, seed }: TrainPred
   const samples = createSamples(observations, deviations)
   const fit = fitCurve(curve, prior, samples)
   const randomOf = (...path: (string | number)[]) => createRandomGenerator(seed, 'predictor', ...path)
-  const { trees, scores } = crossValidate(curve, prior, samples, free, fit, randomOf)
+  const { trees, scores } = crossValidate(curve, prior, samples, free, fit, randomOf, mostTrees)
   return createPredictor({
     scale,
     probes,

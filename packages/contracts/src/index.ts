@@ -1,6 +1,7 @@
 export * from './errors.js'
 export * from './evaluations-file.js'
 export * from './evaluator-capacity.js'
+export * from './experiments-report.js'
 export * from './generator-file.js'
 export * from './http-front.js'
 export * from './http-generate.js'

@@ -26,6 +26,8 @@ export function createProgram(terminal: Terminal): Command {
     .description('Finds which attention heads and feed-forward channels of a language model to remove.')
     .version(readVersion())
     .exitOverride()
+    // What stands after `experiments predictor` is its own, though `experiments` has options of the same name.
+    .enablePositionalOptions()
     .configureOutput({
       writeOut: (text) => terminal.print(text.trimEnd()),
       writeErr: (text) => terminal.note(text.trimEnd()),

@@ -34,7 +34,12 @@ export interface ExperimentScale {
     readonly shapes: readonly RandomShape[]
   }
   readonly ablation: { readonly target: number; readonly budget: number; readonly texts: number }
-  readonly cost: { readonly budget: number; readonly runWindows: number }
+  readonly cost: {
+    readonly budget: number
+    readonly runWindows: number
+    /** Of which the fastest counts: what else the machine does only adds time. */
+    readonly runs: number
+  }
   readonly stability: {
     readonly target: number
     readonly budget: number
@@ -68,7 +73,7 @@ export const fullScale: ExperimentScale = {
     shapes: headCounts.map((heads) => ({ layers: 4, hiddenSize: 512, heads, kvHeads: heads, ffnChannels: 1408 })),
   },
   ablation: { target: 0.5, budget: 33, texts: 3 },
-  cost: { budget: 66, runWindows: 16 },
+  cost: { budget: 66, runWindows: 16, runs: 5 },
   stability: { target: 0.5, budget: 33, calibrations: [4, 64], efforts: [0.1, 2] },
 }
 
@@ -89,6 +94,6 @@ export const quickScale: ExperimentScale = {
     shapes: [{ layers: 1, hiddenSize: 64, heads: 32, kvHeads: 32, ffnChannels: 64 }],
   },
   ablation: { target: 0.4, budget: 10, texts: 1 },
-  cost: { budget: 12, runWindows: 2 },
+  cost: { budget: 12, runWindows: 2, runs: 1 },
   stability: { target: 0.4, budget: 10, calibrations: [1], efforts: [0.04] },
 }

@@ -15,6 +15,7 @@ export type {
   LabRequest,
   RandomShape,
   Workshop,
+  WriteAndRunRequest,
   WrittenModel,
 } from './laboratory.js'
 export { renderPlot } from './report/render-plot.js'

@@ -34,6 +34,15 @@ export interface LabMeasurement {
   readonly seconds: number
 }
 
+export interface WriteAndRunRequest {
+  readonly kept: KeptIndices
+  readonly calibration: LabCalibration
+  readonly method: PruningMethod
+  readonly windows: number
+  /** Each loads the files anew; the fastest counts. */
+  readonly runs: number
+}
+
 /** A pruned, or the dense, model as a file of its own, and how fast that runs. */
 export interface WrittenModel {
   readonly parameters: number
@@ -59,12 +68,7 @@ export interface Laboratory {
   /** In the order of the policies. */
   measure(request: LabRequest): Promise<LabMeasurement[]>
   /** Writes a policy as a compact model, loads that, and runs it on the first windows of the test text. */
-  writeAndRun(
-    kept: KeptIndices,
-    calibration: LabCalibration,
-    method: PruningMethod,
-    windows: number,
-  ): Promise<WrittenModel>
+  writeAndRun(request: WriteAndRunRequest): Promise<WrittenModel>
   close(): Promise<void>
 }
 

@@ -52,7 +52,7 @@ export function createExperimentsCommand(terminal: Terminal): Command {
     .option('--parts <list>', 'parts to measure, e.g. 1,3', parseParts, [...experimentNumbers])
     .option('--seeds <list>', 'seeds of what is random', parseSeeds, [1, 2, 3])
     .option('--quick', 'only show that everything works: tiny measurements whose numbers mean nothing')
-    .option('--fresh', 'measure parts anew that are in the folder')
+    .option('--fresh', 'begin a new report, whatever the folder holds')
     .option('--json', 'print the report as one JSON object')
     .action((options: ReportOptions) => runReport(options, terminal))
     .addCommand(createPredictorExperiment(terminal))

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EspalierError, type EvaluationsFile, type ImportanceMetric, type Split } from '@espalier/contracts'
 import { type CalibrationRecord, createEvaluator, type Evaluator, measureLogitsModel } from '@espalier/evaluator'
-import type { LabCalibration, Laboratory, LabRequest } from '@espalier/experiments'
+import type { LabCalibration, Laboratory, LabRequest, WriteAndRunRequest, WrittenModel } from '@espalier/experiments'
 import { type HuggingFaceModel, hashModel, openModel } from '@espalier/model-graph'
 import { writeCompactOnnx } from '@espalier/pruned-model'
 import { createPrunableModel, rankModules, selectKeptIndices, sparsityOf, type UnitRanking } from '@espalier/pruning'
@@ -16,9 +16,6 @@ export interface LaboratorySource {
   readonly known: EvaluationsFile | null
   readonly signal: AbortSignal
 }
-
-/** Of a written model; the fastest counts, as what else the machine does only adds time. */
-const RUNS = 5
 
 /** An evaluator and its texts as a laboratory: every measurement of experiments goes through here. */
 export async function openLaboratory(source: LaboratorySource): Promise<Laboratory> {
@@ -57,16 +54,10 @@ export async function openLaboratory(source: LaboratorySource): Promise<Laborato
       return calibration
     },
     measure: (request) => measure(source, evaluator, recordOf(request.calibration), request),
-    async writeAndRun(kept, calibration, method, windows) {
+    async writeAndRun(request) {
       const directory = await mkdtemp(join(tmpdir(), 'espalier-pruned-'))
       try {
-        return await writeAndRun(source, model, {
-          kept,
-          modules: recordOf(calibration).modules,
-          method,
-          windows,
-          directory,
-        })
+        return await writeAndRun(source, model, recordOf(request.calibration).modules, directory, request)
       } finally {
         await rm(directory, { recursive: true, force: true })
       }
@@ -97,19 +88,13 @@ async function measure(
   return measured
 }
 
-interface WriteRequest {
-  readonly kept: Parameters<Laboratory['writeAndRun']>[0]
-  readonly modules: CalibrationRecord['modules']
-  readonly method: Parameters<Laboratory['writeAndRun']>[2]
-  readonly windows: number
-  readonly directory: string
-}
-
 async function writeAndRun(
   { ids, windowLength, signal, name }: LaboratorySource,
   model: HuggingFaceModel,
-  { kept, modules, method, windows, directory }: WriteRequest,
-) {
+  calibration: CalibrationRecord['modules'],
+  directory: string,
+  { kept, method, windows, runs }: WriteAndRunRequest,
+): Promise<WrittenModel> {
   const prunable = createPrunableModel(model.shape)
   const sparsity = sparsityOf(
     prunable,
@@ -119,18 +104,18 @@ async function writeAndRun(
   const protocol = { windowLength, calibrationWindows: null, validationWindows: null, testWindows: windows }
   const written = await writeCompactOnnx({
     ...{ model, modelHash: await hashModel(model), keptIndices: kept, directory, ...method },
-    calibration: modules,
+    calibration,
     report: { modelName: name, sparsity, ...unknown, protocol },
   })
   const run = () =>
     measureLogitsModel({ path: join(directory, 'model.onnx'), ids: ids.test, windowLength, windows, signal })
-  const runs = []
-  for (let index = 0; index < RUNS; index++) runs.push(await run())
+  const measured = []
+  for (let index = 0; index < runs; index++) measured.push(await run())
   const weights = written.files.filter((file) => file.name.startsWith('model.'))
   return {
     parameters: written.parameters,
     bytes: weights.reduce((sum, { bytes }) => sum + bytes, 0),
-    tokensPerSecond: (windows * windowLength) / Math.min(...runs.map(({ modelSeconds }) => modelSeconds)),
-    perplexity: runs[0]?.perplexity ?? Number.NaN,
+    tokensPerSecond: (windows * windowLength) / Math.min(...measured.map(({ modelSeconds }) => modelSeconds)),
+    perplexity: measured[0]?.perplexity ?? Number.NaN,
   }
 }

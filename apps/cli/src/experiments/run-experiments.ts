@@ -16,7 +16,7 @@ export interface ExperimentsRequest {
   readonly parts: readonly ExperimentNumber[]
   readonly seeds: readonly number[]
   readonly quick: boolean
-  /** Whether parts that are in the folder are measured anew. */
+  /** Whether a report in the folder is replaced. */
   readonly fresh: boolean
   readonly signal: AbortSignal
 }

@@ -12,8 +12,6 @@ export const policyCost: ExperimentPart = {
   run: runPolicyCost,
 }
 
-const ROUNDS = 5
-
 interface Written {
   readonly name: string
   readonly kept: KeptUnits
@@ -41,9 +39,11 @@ async function runPolicyCost({ workshop, scale, seeds, progress }: PartContext):
     onProgress: (share) => progress(0.8 * share, 'searching'),
   })
   const rankings = calibration.rankings(method.metric)
-  const windows = scale.cost.runWindows
+  const { runWindows: windows, runs } = scale.cost
   const write = async (name: string, kept: KeptUnits): Promise<Written> => {
-    const written = await subject.writeAndRun(selectKeptIndices(rankings, kept), calibration, method, windows)
+    const written = await subject.writeAndRun({
+      ...{ kept: selectKeptIndices(rankings, kept), calibration, method, windows, runs },
+    })
     return { name, kept, written, cacheShare: groupsOf(kept) / groupsOf(denseUnits(subject.model)) }
   }
   progress(0.8, 'writing and running the dense model')
@@ -69,7 +69,7 @@ async function runPolicyCost({ workshop, scale, seeds, progress }: PartContext):
     method:
       `One search of ${scale.targets.length} targets with ${result.evaluations.total} evaluations, from calibration to the policies, the generator for other sparsities included; what only reports (test text, exports) does not count. ` +
       'The dense model and each policy are then written as compact ONNX models, loaded from their files and run on ' +
-      `${scale.cost.runWindows} windows of ${subject.windowLength} tokens, the fastest of five runs. Break-even: tokens after which the time ` +
+      `${scale.cost.runWindows} windows of ${subject.windowLength} tokens, the fastest of ${scale.cost.runs} runs. Break-even: tokens after which the time ` +
       'saved makes up for the whole search, although it made the policies of all targets. Only the runs of ' +
       'ONNX Runtime count, one window each, logits of all positions included; *as evaluated* is the speed inside the evaluator, which applies the ' +
       'policy to the weights of the dense model. Memory: the files, and the KV cache of a token; of so small a model the ' +
@@ -117,7 +117,7 @@ async function evaluateInTurns(
 ): Promise<number[]> {
   const windows = cost.runWindows
   const fastest = models.map(() => Number.POSITIVE_INFINITY)
-  for (let round = 0; round < ROUNDS; round++) {
+  for (let round = 0; round < cost.runs; round++) {
     for (const [index, { kept }] of models.entries()) {
       const started = subject.now()
       await subject.measure({ policies: [kept], calibration, method, windows, split: 'test', alone: true })

@@ -89,7 +89,7 @@ export const quickScale: ExperimentScale = {
   constraints: { randoms: 4, proposals: 6, measuredPerTarget: 1, channelMultiple: 4 },
   time: { evaluations: 2, scores: 1_000 },
   architectures: {
-    tinyModels: 2,
+    tinyModels: 1,
     budget: 8,
     shapes: [{ layers: 1, hiddenSize: 64, heads: 32, kvHeads: 32, ffnChannels: 64 }],
   },

@@ -14,7 +14,7 @@ const arrows = {
   predictor: ['contracts', 'tensor-files', 'pruning'],
   'tensor-backend': [],
   'predictor-cnn': ['contracts', 'tensor-files', 'pruning', 'predictor', 'tensor-backend'],
-  experiments: ['contracts', 'pruning', 'predictor', 'predictor-cnn'],
+  experiments: ['contracts', 'pruning', 'predictor', 'predictor-cnn', 'policy-agent', 'search'],
   'policy-agent': ['contracts', 'pruning', 'predictor', 'tensor-backend'],
   search: ['contracts', 'pruning'],
   'cost-model': ['contracts', 'pruning', 'search'],

@@ -46,6 +46,8 @@ export async function createProgram(terminal: Terminal, args: readonly string[])
     .description('Finds which attention heads and feed-forward channels of a language model to remove.')
     .version(readVersion())
     .exitOverride()
+    // What stands after `experiments predictor` is its own, though `experiments` has options of the same name.
+    .enablePositionalOptions()
     .configureOutput({
       writeOut: (text) => terminal.print(text.trimEnd()),
       writeErr: (text) => terminal.note(text.trimEnd()),

@@ -73,6 +73,7 @@ export const errorCatalogue = {
   SPARSITY_UNTRAINED: entry(422, 'The generator was not trained for the sparsity'),
 
   EVALUATIONS_INVALID: entry(422, 'The file of evaluations is not valid'),
+  EXPERIMENTS_CONFLICT: entry(409, 'The folder holds a report of something else'),
   EVALUATION_FAILED: entry(500, 'The evaluation failed', true),
   EVALUATION_OUT_OF_MEMORY: entry(507, 'The evaluation needs more memory than there is', true),
   EVALUATION_NOT_FINITE: entry(500, 'The evaluation gave a number that is not finite'),

@@ -78,6 +78,8 @@ describe('measure', () => {
     const windows = { ids, windowLength, windows: 3 }
     const plain = await measurePlain(await copyModel('llama-gqa', `plain-${windowLength}`), windows)
     expectSame((await evaluator.measure({ ...dense, ...windows })).nll, plain.nll)
+    expect(plain.modelSeconds).toBeGreaterThan(0)
+    expect(plain.modelSeconds).toBeLessThanOrEqual(plain.seconds)
   })
 
   it.each([1, 7, 62, 63])('agrees with the plain graph when attention slides over %i tokens', async (sliding) => {

@@ -1,5 +1,6 @@
 import { countCpus } from './count-cpus.js'
-import type { Measurement, RunOptions, WindowedTokens } from './evaluator.js'
+import type { RunOptions, WindowedTokens } from './evaluator.js'
+import type { LogitsMeasurement } from './measure-logits.js'
 import { ThreadClient } from './thread-client.js'
 
 export interface MeasureLogitsRequest extends WindowedTokens, RunOptions {
@@ -14,7 +15,7 @@ export interface MeasureLogitsRequest extends WindowedTokens, RunOptions {
  *
  * @throws EspalierError TEXT_TOO_SHORT, TOKEN_OUT_OF_RANGE, EVALUATION_NOT_FINITE, EVALUATION_FAILED
  */
-export async function measureLogitsModel(request: MeasureLogitsRequest): Promise<Measurement> {
+export async function measureLogitsModel(request: MeasureLogitsRequest): Promise<LogitsMeasurement> {
   const { path, threads, signal, onProgress, ...tokens } = request
   const thread = new ThreadClient()
   try {

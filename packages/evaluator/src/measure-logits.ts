@@ -5,18 +5,23 @@ import { createSession } from './create-session.js'
 import type { Measurement, WindowedTokens } from './evaluator.js'
 import { type CallControl, dataOf, runWindows, summarize } from './run-windows.js'
 
+export interface LogitsMeasurement extends Measurement {
+  /** Of `seconds`, spent in the model; the rest reads its logits. */
+  readonly modelSeconds: number
+}
+
 /** Measures an ONNX file with `input_ids` int64 [batch, sequence] -> `logits` float [batch, sequence, vocabulary]. */
 export async function measureLogits(
   path: string,
   tokens: WindowedTokens,
   threads: number,
   control: CallControl,
-): Promise<Measurement> {
+): Promise<LogitsMeasurement> {
   const session = await createSession(path, { threads, provider: 'cpu' })
   try {
     const started = performance.now()
-    const nll = await measureSession(session, tokens, control)
-    return summarize(nll, tokens.windowLength, (performance.now() - started) / 1000)
+    const { nll, modelSeconds } = await measureSession(session, tokens, control)
+    return { ...summarize(nll, tokens.windowLength, (performance.now() - started) / 1000), modelSeconds }
   } finally {
     await session.release()
   }
@@ -27,9 +32,13 @@ async function measureSession(session: InferenceSession, tokens: WindowedTokens,
   const unlimited = Number.POSITIVE_INFINITY
   checkWindows(tokens, { maxPositions: unlimited, vocabularySize: unlimited })
   const nll: number[] = []
+  let modelSeconds = 0
   // One window a run: its logits alone may take hundreds of megabytes.
   await runWindows(tokens, 1, control, async (batch, window) => {
-    const logits = dataOf(await session.run({ input_ids: batch }), 'logits', 'float32')
+    const started = performance.now()
+    const outputs = await session.run({ input_ids: batch })
+    modelSeconds += (performance.now() - started) / 1000
+    const logits = dataOf(outputs, 'logits', 'float32')
     const vocabulary = logits.length / windowLength
     let sum = 0
     for (let position = 0; position + 1 < windowLength; position++) {
@@ -45,7 +54,7 @@ async function measureSession(session: InferenceSession, tokens: WindowedTokens,
     }
     nll.push(sum)
   })
-  return nll
+  return { nll, modelSeconds }
 }
 
 /** log(sum(exp(x))) in float64. */

@@ -4,6 +4,7 @@ import type { GramSettings } from './calibrate-model.js'
 import type { SessionSettings } from './create-session.js'
 import type { CalibrateRequest, CalibrationRecord, Measurement, RunOptions, WindowedTokens } from './evaluator.js'
 import type { PlannedContinuations } from './measure-continuations.js'
+import type { LogitsMeasurement } from './measure-logits.js'
 import type { PolicyRequest } from './policy-session.js'
 import type { LatencySettings } from './run-latencies.js'
 
@@ -43,7 +44,7 @@ export interface ThreadResults {
   measure: Measurement
   measureContinuations: Float64Array
   calibrate: CalibrationRecord
-  measureLogits: Measurement
+  measureLogits: LogitsMeasurement
   measureProductPeak: number
   probeCuda: null
   measureLatencies: LatencyTable

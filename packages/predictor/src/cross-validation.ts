@@ -39,10 +39,11 @@ export function crossValidate(
   heldOut: readonly number[],
   fit: CurveFit,
   randomOf: (...path: (string | number)[]) => RandomGenerator,
+  mostTrees = MAX_TREES,
 ): CrossValidation {
   const folds = assignFolds(heldOut)
   const results = folds.flatMap((fold, index) => holdOut(curve, prior, samples, fold, fit, randomOf('fold', index)))
-  const choice = chooseTrees(results)
+  const choice = chooseTrees(results, Math.min(mostTrees, MAX_TREES))
   const scores = results.map(({ errors, deviation }) => Math.abs(errors[choice] ?? 0) / deviation)
   return { trees: choice * TREE_STEP, scores }
 }
@@ -139,12 +140,12 @@ function predictCurve(curve: Curve, fit: CurveFit, kept: readonly number[]) {
 }
 
 /** Index into `errors` of the best number of trees. */
-function chooseTrees(results: readonly HeldOut[]): number {
+function chooseTrees(results: readonly HeldOut[], mostTrees: number): number {
   const lossesAt = (choice: number) =>
     results.map(({ errors, deviation }) => Math.min(((errors[choice] ?? 0) / deviation) ** 2, 9))
   const none = lossesAt(0)
   let best = { choice: 0, gain: 0 }
-  for (let choice = 1; choice <= MAX_TREES / TREE_STEP; choice++) {
+  for (let choice = 1; choice <= mostTrees / TREE_STEP; choice++) {
     const { gain, error } = gainOf(lossesAt(choice).map((loss, i) => (none[i] ?? 0) - loss))
     if (gain > best.gain && gain > error) best = { choice, gain }
   }

@@ -26,6 +26,14 @@ describe('a predictor of the bundled model', () => {
     expect(predictor.summary.evaluations).toBe(size)
   })
 
+  it('grows residual trees where they pay, and no more than it may', () => {
+    const { options } = drawDemoEvaluations(240, 1)
+    const trees = (mostTrees?: number) =>
+      trainPredictor({ ...options, ...(mostTrees === undefined ? {} : { mostTrees }) }).summary.residualTrees
+    expect(trees()).toBeGreaterThan(8)
+    expect([trees(8), trees(0)]).toEqual([8, 0])
+  })
+
   it('says honestly how far it may be off', () => {
     const coverages = [40, 80, 160].flatMap((size) =>
       [1, 2, 3, 4].map((draw) => {

@@ -30,6 +30,8 @@ export interface TrainPredictorOptions {
    * this one starts from, if that predicts evaluations held out better.
    */
   readonly related?: unknown
+  /** Most residual trees; 0: the curve model alone. Left out: as many as pay. */
+  readonly mostTrees?: number
 }
 
 /**
@@ -38,7 +40,14 @@ export interface TrainPredictorOptions {
  * @throws EspalierError EVALUATION_NOT_FINITE, POLICY_LAYER_COUNT, POLICY_UNIT_OUT_OF_RANGE; REQUEST_INVALID when there
  * is no evaluation at all
  */
-export function trainPredictor({ model, rankings, evaluations, seed, related }: TrainPredictorOptions): Predictor {
+export function trainPredictor({
+  model,
+  rankings,
+  evaluations,
+  seed,
+  related,
+  mostTrees,
+}: TrainPredictorOptions): Predictor {
   const scale = createModuleScale(model, rankings)
   const {
     evaluations: distinct,
@@ -61,7 +70,7 @@ export function trainPredictor({ model, rankings, evaluations, seed, related }: 
   const cold = fitBy(curve, createCurvePrior(curve), samples)
   const [prior, fit] = related === undefined ? cold : preferRelated(curve, cold, samples, free, related)
   const randomOf = (...path: (string | number)[]) => createRandomGenerator(seed, 'predictor', ...path)
-  const { trees, scores } = crossValidate(curve, prior, samples, free, fit, randomOf)
+  const { trees, scores } = crossValidate(curve, prior, samples, free, fit, randomOf, mostTrees)
   return createPredictor({
     scale,
     probes,

@@ -1,4 +1,10 @@
-import { evaluationsFileSchema } from '@espalier/contracts'
+import { join } from 'node:path'
+import {
+  type ExperimentNumber,
+  type ExperimentsReport,
+  evaluationsFileSchema,
+  experimentNumbers,
+} from '@espalier/contracts'
 import {
   type ComparedPredictor,
   comparedPredictors,
@@ -8,17 +14,87 @@ import {
 } from '@espalier/experiments'
 import { createEvaluationSet } from '@espalier/predictor'
 import { Command, InvalidArgumentError } from 'commander'
+import { runExperiments } from '../experiments/run-experiments.js'
+import { fetchModel, modelArgument } from '../input/fetch-sources.js'
+import { runInterruptible } from '../input/interruption.js'
 import { integerFrom, parseCounts } from '../input/parse-options.js'
 import { readJsonFile } from '../input/read-json.js'
 import { formatPercent } from '../output/format-values.js'
 import { renderTable } from '../output/render-table.js'
 import type { Terminal } from '../output/terminal.js'
 
+interface ReportOptions {
+  readonly model: string
+  readonly texts?: string
+  readonly evaluations?: string
+  readonly out: string
+  readonly parts: ExperimentNumber[]
+  readonly seeds: number[]
+  readonly quick?: true
+  readonly fresh?: true
+  readonly json?: true
+}
+
 /** `espalier experiments`: measure the parts of Espalier against their alternatives, without a server. */
 export function createExperimentsCommand(terminal: Terminal): Command {
   return new Command('experiments')
     .summary('measure the parts of Espalier against their alternatives')
+    .description(
+      'Writes a report on a model: report.md, report.json and plots. Parts: 1 predictor accuracy, 2 the agent under ' +
+        'constraints, 3 time of an evaluation, 4 more heads and other architectures, 5 the predictor against searches ' +
+        'that only measure, 6 what a policy costs and when it has paid, 7 stability. Each part is written when it is ' +
+        'finished; the same command goes on with what is missing.',
+    )
+    .option('--model <model>', modelArgument, 'demo')
+    .option('--texts <dir>', 'folder with calibration, validation and test, .txt or .json (default: MODEL/texts)')
+    .option('--evaluations <file>', 'measured policies for part 1, format espalier-evaluations/1')
+    .option('--out <dir>', 'folder of the report', 'experiments')
+    .option('--parts <list>', 'parts to measure, e.g. 1,3', parseParts, [...experimentNumbers])
+    .option('--seeds <list>', 'seeds of what is random', parseSeeds, [1, 2, 3])
+    .option('--quick', 'only show that everything works: tiny measurements whose numbers mean nothing')
+    .option('--fresh', 'begin a new report, whatever the folder holds')
+    .option('--json', 'print the report as one JSON object')
+    .action((options: ReportOptions) => runReport(options, terminal))
     .addCommand(createPredictorExperiment(terminal))
+}
+
+async function runReport(options: ReportOptions, terminal: Terminal): Promise<void> {
+  const report = await runInterruptible(async (signal) => {
+    signal.addEventListener('abort', () =>
+      terminal.note(`stopping; finished parts are in ${options.out}, and the same command goes on with the others`),
+    )
+    const directory = await fetchModel(options.model, terminal, signal)
+    return runExperiments(
+      {
+        ...{ directory, signal, out: options.out, parts: options.parts, seeds: options.seeds },
+        texts: options.texts ?? join(directory, 'texts'),
+        evaluations: options.evaluations ?? null,
+        ...{ quick: options.quick ?? false, fresh: options.fresh ?? false },
+      },
+      terminal,
+    )
+  })
+  terminal.print(options.json ? JSON.stringify(report) : renderFindings(report, options.out))
+}
+
+function renderFindings({ parts }: ExperimentsReport, out: string): string {
+  const lines = parts.flatMap(({ part, title, findings }) => [
+    `${part}. ${title}`,
+    ...findings.map((finding) => `   ${finding}`),
+  ])
+  return [...lines, '', join(out, 'report.md')].join('\n')
+}
+
+function parseParts(text: string): ExperimentNumber[] {
+  return text.split(',').map((part) => {
+    const number = experimentNumbers.find((known) => String(known) === part.trim())
+    if (number !== undefined) return number
+    throw new InvalidArgumentError(`"${part}" is no part of the report; there are ${experimentNumbers.join(', ')}.`)
+  })
+}
+
+function parseSeeds(text: string): number[] {
+  return text.split(',').map((part) => integerFrom(0, 2 ** 32 - 1)(part.trim()))
 }
 
 interface PredictorOptions {

@@ -4,7 +4,8 @@
  * the clock stands the processor time, which other work on the machine changes less: with one thread the two are one.
  *
  *   npm run bench -- evaluation-peers --model DIR [--node-llama-cpp DIR --gguf FILE] [--transformers PYTHON]
- *     [--text FILE] [--window 512] [--windows 4] [--threads N] [--rounds 5] [--json]
+ *     [--text FILE] [--window 512] [--windows 4] [--threads N] [--rounds 5]
+ *     [--weights stored|fp32] [--json]
  *
  * --node-llama-cpp: a folder with node_modules/node-llama-cpp: NODE_LLAMA_CPP_SKIP_DOWNLOAD=true npm install
  *   node-llama-cpp@3.22.1 in an empty folder takes its prebuilt binaries. --gguf: the same weights in float32, written
@@ -32,6 +33,7 @@ const { values: options } = parseArgs({
     windows: { type: 'string', default: '4' },
     threads: { type: 'string' },
     rounds: { type: 'string', default: '5' },
+    weights: { type: 'string', default: 'stored' },
     json: { type: 'boolean', default: false },
   },
 })
@@ -61,7 +63,7 @@ async function readTokens() {
 }
 
 async function createOurs() {
-  const evaluator = await createEvaluator({ modelDirectory: options.model, threads })
+  const evaluator = await createEvaluator({ modelDirectory: options.model, threads, weights: options.weights })
   const measure = async () => {
     const started = process.cpuUsage()
     const measured = await evaluator.measure({ ids, windowLength, windows, keptIndices: null, calibration: null })

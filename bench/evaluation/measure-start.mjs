@@ -19,9 +19,19 @@ export async function measureTokenising(model) {
   return { bytesPerSecond: Buffer.byteLength(text) / seconds, tokensPerSecond: length / seconds }
 }
 
-/** Seconds from starting the command to its end: 4 windows of a text. */
-export async function measureStart(model, windowLength) {
-  const args = ['ppl', model, '--text', textFile, '--window', String(windowLength), '--windows', '4', '--json']
+/** Seconds from starting the command to its end: so many windows of a text. */
+export async function measureStart(model, windowLength, windows) {
+  const args = [
+    'ppl',
+    model,
+    '--text',
+    textFile,
+    '--window',
+    String(windowLength),
+    '--windows',
+    String(windows),
+    '--json',
+  ]
   const started = performance.now()
   await promisify(execFile)(process.execPath, [path('apps/cli/bin/espalier.js'), ...args], { maxBuffer: 2 ** 24 })
   return (performance.now() - started) / 1000

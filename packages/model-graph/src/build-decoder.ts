@@ -198,10 +198,10 @@ export function addFeedForward(
   return graph.add('Mul', [activated, project(layer.up, layer.upBias)])
 }
 
-function addActivation(graph: OnnxGraph, { model, operators }: DecoderContext, value: string): string {
+function addActivation(graph: OnnxGraph, { model, operators, weights }: DecoderContext, value: string): string {
   switch (model.config.activation) {
     case 'silu':
-      return graph.add('Mul', [value, graph.add('Sigmoid', [value])])
+      return operators.silu(graph, value, weights.computeType)
     case 'gelu_pytorch_tanh':
       return operators.gelu(graph, value)
   }

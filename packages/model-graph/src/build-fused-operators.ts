@@ -1,6 +1,7 @@
 import type { OnnxGraph } from '@espalier/tensor-files'
 import {
   type AttentionShape,
+  addSilu,
   addSoftcap,
   contribDomain,
   type GraphOperators,
@@ -12,6 +13,10 @@ import { castTo } from './compute-type.js'
 export const fusedOperators: GraphOperators = {
   norm: addNorm,
   project: addProjection,
+  silu: (graph, value, computeType) =>
+    computeType === 'float'
+      ? graph.add('QuickGelu', [value], { alpha: { float: 1 } }, contribDomain)
+      : addSilu(graph, value),
   gelu: (graph, value) => graph.add('Gelu', [value], { approximate: 'tanh' }),
   attend: addAttention,
 }

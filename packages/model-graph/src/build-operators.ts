@@ -48,6 +48,8 @@ export interface GraphOperators {
   norm(graph: OnnxGraph, value: string, weight: string, epsilon: number): string
   /** [.., inputs] x [outputs, inputs]^T -> [.., outputs] */
   project(graph: OnnxGraph, value: string, weight: string): string
+  /** x / (1 + exp(-x)) */
+  silu(graph: OnnxGraph, value: string, computeType: ComputeType): string
   /** x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) */
   gelu(graph: OnnxGraph, value: string): string
   /**
@@ -68,4 +70,9 @@ export interface GraphOperators {
 export function addSoftcap(graph: OnnxGraph, value: string, cap: number): string {
   const ratio = graph.add('Mul', [value, graph.float(1 / cap)])
   return graph.add('Mul', [graph.add('Tanh', [ratio]), graph.float(cap)])
+}
+
+/** x / (1 + exp(-x)) in standard operators. */
+export function addSilu(graph: OnnxGraph, value: string): string {
+  return graph.add('Mul', [value, graph.add('Sigmoid', [value])])
 }

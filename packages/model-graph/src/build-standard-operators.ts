@@ -1,10 +1,17 @@
 import type { OnnxGraph } from '@espalier/tensor-files'
-import { type AttentionShape, addSoftcap, type GraphOperators, type SequenceValues } from './build-operators.js'
+import {
+  type AttentionShape,
+  addSilu,
+  addSoftcap,
+  type GraphOperators,
+  type SequenceValues,
+} from './build-operators.js'
 
 /** Operators of ONNX itself, opset 17: any runtime has them. */
 export const standardOperators: GraphOperators = {
   norm: addNorm,
   project: addProjection,
+  silu: addSilu,
   gelu: addGelu,
   attend: addAttention,
 }

@@ -2,6 +2,7 @@ import type { ModelShape } from '@espalier/contracts'
 import { evaluationInputs } from '@espalier/model-graph'
 import type { KeptIndices } from '@espalier/pruning'
 import { Tensor } from 'onnxruntime-node'
+import { createInt64Tensor } from './create-int64-tensor.js'
 import type { CalibrationRecord } from './evaluator.js'
 
 /**
@@ -20,7 +21,7 @@ export function createPolicyFeeds(
   feeds[evaluationInputs.referenceHidden] = new Tensor('float32', new Float32Array(), [0, shape.hiddenSize])
   for (let module = 0; module < 2 * shape.layers; module++) {
     const kept = keptIndices[module] ?? []
-    feeds[evaluationInputs.kept(module)] = new Tensor('int64', BigInt64Array.from(kept, BigInt), [kept.length])
+    feeds[evaluationInputs.kept(module)] = createInt64Tensor(kept, [kept.length])
     const weight = fitted.get(module) ?? new Float32Array()
     const dimensions = [shape.hiddenSize, weight.length / shape.hiddenSize]
     feeds[evaluationInputs.outputWeight(module)] = new Tensor('float32', weight, dimensions)

@@ -1,6 +1,6 @@
 import { evaluationInputs, evaluationOutputs } from '@espalier/model-graph'
-import { Tensor } from 'onnxruntime-node'
 import { checkTokens } from './check-request.js'
+import { createInt64Tensor } from './create-int64-tensor.js'
 import { createStateFeeds } from './create-policy-feeds.js'
 import { explainNotFinite } from './explain-not-finite.js'
 import type { RowBatch } from './plan-rows.js'
@@ -29,7 +29,7 @@ export async function measureContinuations(
   let tokensDone = 0
   for (const { ids, rows, length, spans, tokens } of request.batches) {
     if (control.isAborted()) throw new Aborted()
-    const batch = new Tensor('int64', BigInt64Array.from(ids, BigInt), [rows, length])
+    const batch = createInt64Tensor(ids, [rows, length])
     const all = { firstModule: 0, state: null, wanted: [] }
     const stateFeeds = prefixStates === null ? {} : createStateFeeds(model.shape, batch, all)
     const inputs = { ...feeds, ...stateFeeds, [evaluationInputs.ids]: batch }

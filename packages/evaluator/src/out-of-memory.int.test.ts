@@ -51,7 +51,7 @@ const onLinux = process.platform === 'linux' ? it : it.skip
 
 onLinux('goes on with smaller batches when memory runs out, and gives the same numbers', async () => {
   const free = await measureWithin('all')
-  const limited = await measureWithin(800e6)
+  const limited = await measureWithin(500e6)
   expect(free.progress).toEqual([windows])
   expect(limited.progress.length).toBeGreaterThan(1)
   expect(limited.nll).toHaveLength(windows)

@@ -77,7 +77,7 @@ export function namePrefixes(origin: PrefixOrigin, keptIndices: KeptIndices): st
     .update(ids)
   return keptIndices.map((kept) => {
     const name = hash.copy().digest('base64')
-    hash.update(Int32Array.from([kept.length, ...kept]))
+    hash.update(Int32Array.of(kept.length)).update(Int32Array.from(kept))
     return name
   })
 }

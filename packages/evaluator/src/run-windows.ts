@@ -1,6 +1,7 @@
 import { EspalierError } from '@espalier/contracts'
 import { tokensPerRun } from '@espalier/cost-model'
-import { Tensor } from 'onnxruntime-node'
+import type { Tensor } from 'onnxruntime-node'
+import { createInt64Tensor } from './create-int64-tensor.js'
 import type { DenseComparison, Measurement, WindowedTokens } from './evaluator.js'
 
 /** Thrown inside the evaluation thread when the caller has given up. */
@@ -31,7 +32,7 @@ export async function runWindows(
     if (control.isAborted()) throw new Aborted()
     const count = Math.min(batchWindows, windows - first)
     const batch = ids.subarray(first * windowLength, (first + count) * windowLength)
-    await run(new Tensor('int64', BigInt64Array.from(batch, BigInt), [count, windowLength]), first)
+    await run(createInt64Tensor(batch, [count, windowLength]), first)
     control.report(first + count)
   }
 }

@@ -15,11 +15,10 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { searchDefaults } from '@espalier/contracts'
 import { createEvaluator } from '@espalier/evaluator'
+import { performStep } from '@espalier/experiments'
 import { loadTokenizer, openModel } from '@espalier/model-graph'
-import { proposePolicies } from '@espalier/policy-agent'
-import { trainPredictor } from '@espalier/predictor'
 import { createPrunableModel, rankModules, selectKeptIndices } from '@espalier/pruning'
-import { planNextSteps, trainingEvaluations } from '@espalier/search'
+import { planNextSteps } from '@espalier/search'
 
 const { values: options } = parseArgs({
   options: {
@@ -127,8 +126,9 @@ function openCache() {
 async function searchOnce(bench, settings) {
   const steps = []
   const time = { evaluate: 0, train: 0, propose: 0, score: 0 }
+  const { prunable: model, rankingsBy: rankings, earlier } = bench
+  const search = { model, rankings, earlier, settings, windows: windowsOf(bench, settings) }
   let predictor
-  let rankings
   for (;;) {
     const plan = planNextSteps({ settings, shape: bench.model.shape, steps, earlier: bench.earlier })
     if (plan.state === 'SUCCEEDED') return { seed: settings.seed, result: plan.result, time, steps }
@@ -141,49 +141,16 @@ async function searchOnce(bench, settings) {
     }
     for (const step of plan.steps) {
       const started = performance.now()
-      if (step.kind === 'train') rankings = bench.rankingsBy(step.payload.method.metric)
-      const result = await perform({ ...bench, rankings }, settings, steps, step, predictor)
-      if (step.kind === 'train') predictor = result.predictor
+      const done = await performStep(search, steps, step, predictor)
+      predictor = done.predictor ?? predictor
       if (step.kind in time) time[step.kind] += (performance.now() - started) / 1000
-      steps.push({ ...step, state: 'DONE', result, error: null })
+      steps.push(done.step)
     }
   }
 }
 
-async function perform(bench, settings, steps, step, predictor) {
-  const { prunable: model, rankings } = bench
-  const { seed, targets, agent } = settings
-  switch (step.kind) {
-    case 'prepare':
-      return prepared(bench, settings)
-    case 'train': {
-      const evaluations = trainingEvaluations(steps, settings, step.payload.method, bench.earlier)
-      const trained = trainPredictor({ model, rankings, evaluations, seed })
-      return { ...trained.summary, predictor: trained, seconds: 0 }
-    }
-    case 'propose': {
-      const { count, incumbents } = step.payload
-      const request = { agent, model, rankings, predictor: predictor ?? null, targets, count, incumbents, seed }
-      return proposePolicies({ ...request, round: step.round })
-    }
-    case 'score': {
-      const proposed = steps.find(({ kind, round }) => kind === 'propose' && round === step.round)
-      const score = ({ keptUnits }) => predictor.predict(keptUnits)
-      return { targets: proposed.result.targets.map(({ policies }) => ({ scores: policies.map(score) })) }
-    }
-    default:
-      throw new Error(`no way to perform ${step.kind}`)
-  }
-}
-
-function prepared(bench, settings) {
-  const split = (name) => ({
-    artifact: '',
-    textHash: '',
-    tokens: bench.ids[name].length,
-    windows: Math.floor(bench.ids[name].length / settings.windowLength),
-  })
-  return { splits: Object.fromEntries(splits.map((name) => [name, split(name)])) }
+function windowsOf({ ids }, { windowLength }) {
+  return Object.fromEntries(splits.map((split) => [split, Math.floor(ids[split].length / windowLength)]))
 }
 
 /** Measures the policies of these steps that are not in the cache, those under one method on the same windows together. */

@@ -4,9 +4,8 @@
  */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { performStep } from '@espalier/experiments'
 import { loadTokenizer } from '@espalier/model-graph'
-import { proposePolicies } from '@espalier/policy-agent'
-import { trainPredictor } from '@espalier/predictor'
 import { createPrunableModel, rankModules, selectKeptIndices } from '@espalier/pruning'
 import { planNextSteps } from '@espalier/search'
 
@@ -76,44 +75,31 @@ function createSearch({ model, shape, rankings, windowLength, windows }) {
     texts: {},
     exports: [],
   }
-  const steps = []
-  let predictor = null
-  const done = (step, result) => steps.push({ ...step, state: 'DONE', result, error: null })
-  const perform = async (step) => {
-    if (step.kind === 'prepare') {
-      const split = { artifact: '', textHash: '', tokens: windows * windowLength, windows }
-      return done(step, { splits: { calibration: split, validation: split, test: split } })
-    }
-    if (step.kind === 'train') {
-      const evaluations = steps
-        .filter(({ kind }) => kind === 'evaluate')
-        .map(({ payload: { purpose, keptUnits }, result: { logPerplexity } }) => ({
-          ...{ purpose, kept: keptUnits, logPerplexity },
-        }))
-      predictor = trainPredictor({ model, rankings, evaluations, seed: settings.seed })
-      return done(step, { seconds: 0 })
-    }
-    if (step.kind === 'propose') {
-      const { count, incumbents } = step.payload
-      const { agent, targets, seed } = settings
-      const task = { agent, model, rankings, predictor, targets, count, incumbents, seed, round: step.round }
-      return done(step, await proposePolicies(task))
-    }
-    const proposed = steps.find(({ kind, round }) => kind === 'propose' && round === step.round)
-    const scoresOf = ({ policies }) => ({ scores: policies.map(({ keptUnits }) => predictor.predict(keptUnits)) })
-    return done(step, { targets: proposed.result.targets.map(scoresOf) })
+  const context = {
+    model,
+    settings,
+    rankings: () => rankings,
+    windows: { calibration: calibrationWindows, validation: windows, test: windows },
   }
+  const steps = []
+  let predictor
   return {
     /** Goes on until policies are to be evaluated, and gives these steps. */
     async nextEvaluations() {
       for (;;) {
         const plan = planNextSteps({ settings, shape, steps })
         if (plan.steps.every(({ kind }) => kind === 'evaluate')) return plan.steps
-        for (const step of plan.steps) await perform(step)
+        for (const step of plan.steps) {
+          const done = await performStep(context, steps, step, predictor)
+          predictor = done.predictor ?? predictor
+          steps.push(done.step)
+        }
       }
     },
     record(evaluations, measured) {
-      for (const [index, step] of evaluations.entries()) done(step, measured[index])
+      for (const [index, step] of evaluations.entries()) {
+        steps.push({ ...step, state: 'DONE', result: measured[index], error: null })
+      }
     },
   }
 }

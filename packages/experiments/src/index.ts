@@ -18,5 +18,6 @@ export type {
   WriteAndRunRequest,
   WrittenModel,
 } from './laboratory.js'
+export { type PerformedStep, performStep, type SearchContext } from './perform-step.js'
 export { renderPlot } from './report/render-plot.js'
 export { renderReport } from './report/render-report.js'

@@ -8,10 +8,10 @@ import {
   type StepRecord,
   type StepResult,
 } from '@espalier/contracts'
-import { proposePolicies } from '@espalier/policy-agent'
-import { type Predictor, trainPredictor } from '@espalier/predictor'
-import { planNextSteps, trainingEvaluations } from '@espalier/search'
+import type { Predictor } from '@espalier/predictor'
+import { planNextSteps } from '@espalier/search'
 import type { LabCalibration, Laboratory } from './laboratory.js'
+import { performStep } from './perform-step.js'
 import { scaledEffort } from './scaled-effort.js'
 
 export interface SearchTask {
@@ -48,6 +48,9 @@ const reportingPurposes: readonly string[] = ['test', 'final', 'comparison']
 /** One search, from the empty record to the end, in this process: the same state machine, agent and predictor as in the service. */
 export async function runSearch(task: SearchTask): Promise<SearchRun> {
   const { laboratory, settings } = task
+  const { model, windows } = laboratory
+  const effort = scaledEffort(model.modules.length, task.effort)
+  const search = { model, windows, settings, rankings: task.calibration.rankings, effort }
   const steps: StepRecord[] = []
   const seconds = { dense: 0, probes: 0, otherEvaluations: 0, train: 0, propose: 0, score: 0 }
   let predictor: Predictor | undefined
@@ -64,73 +67,13 @@ export async function runSearch(task: SearchTask): Promise<SearchRun> {
     }
     for (const step of plan.steps) {
       const started = laboratory.now()
-      const done = await perform(task, steps, step, predictor)
+      const done = await performStep(search, steps, step, predictor)
       if (done.predictor) predictor = done.predictor
       if (step.kind === 'train' || step.kind === 'propose' || step.kind === 'score') {
         seconds[step.kind] += laboratory.now() - started
       }
       steps.push(done.step)
     }
-  }
-}
-
-interface Performed {
-  readonly step: StepRecord
-  readonly predictor?: Predictor
-}
-
-async function perform(
-  task: SearchTask,
-  steps: readonly StepRecord[],
-  step: NewStep,
-  predictor: Predictor | undefined,
-): Promise<Performed> {
-  const { laboratory, settings, calibration } = task
-  const { model } = laboratory
-  const { seed } = settings
-  const done = { state: 'DONE', error: null } as const
-  switch (step.kind) {
-    case 'prepare':
-      return { step: { ...step, ...done, result: prepared(laboratory) } }
-    case 'train': {
-      const method = methodOf({ payload: step.payload, settings })
-      const rankings = calibration.rankings(method.metric)
-      const evaluations = trainingEvaluations(steps, settings, method)
-      const trained = trainPredictor({ model, rankings, evaluations, seed })
-      return { step: { ...step, ...done, result: { ...trained.summary, seconds: 0 } }, predictor: trained }
-    }
-    case 'propose': {
-      const { count, incumbents } = step.payload
-      const targets = settings.targets.flatMap((target) => (typeof target === 'number' ? [target] : []))
-      const request = { agent: settings.agent, model, predictor: predictor ?? null, targets, count, incumbents, seed }
-      const effort = scaledEffort(model.modules.length, task.effort)
-      const { targets: proposed, backend } = await proposePolicies({ ...request, round: step.round, effort })
-      return { step: { ...step, ...done, result: { targets: proposed, backend, seconds: 0 } } }
-    }
-    case 'score': {
-      if (!predictor) throw new EspalierError('INTERNAL', `Round ${step.round} has candidates and no predictor`)
-      return { step: { ...step, ...done, result: scoresOf(steps, step.round, predictor) } }
-    }
-    default:
-      throw new EspalierError('INTERNAL', `An experiment has no way to do a step of kind ${step.kind}`)
-  }
-}
-
-function scoresOf(steps: readonly StepRecord[], round: number, predictor: Predictor): StepResult<'score'> {
-  const proposed = steps.find((step) => step.kind === 'propose' && step.round === round)
-  const targets = proposed?.kind === 'propose' && proposed.result ? proposed.result.targets : []
-  const scored = targets.map(({ policies }) => ({
-    scores: policies.map(({ keptUnits }) => predictor.predict(keptUnits)),
-  }))
-  return { targets: scored, policies: scored.reduce((sum, { scores }) => sum + scores.length, 0), seconds: 0 }
-}
-
-function prepared({ windows, windowLength }: Laboratory): StepResult<'prepare'> {
-  const split = (count: number) => ({ artifact: '', textHash: '', tokens: count * windowLength, windows: count })
-  const { calibration, validation, test } = windows
-  return {
-    ...{ modelHash: '', calibration: '', seconds: 0 },
-    splits: { calibration: split(calibration), validation: split(validation), test: split(test) },
   }
 }
 

@@ -17,8 +17,6 @@ import { claimHome } from '../service/claim-home.js'
 
 const demoHome = fileURLToPath(new URL('../../../../.demo', import.meta.url))
 const demoName = 'demo'
-/** Of the final measurement, half of what the validation text has: a demonstration does not take longer than two minutes. */
-const finalWindows = 96
 
 interface DemoOptions {
   readonly fresh?: true
@@ -72,9 +70,8 @@ async function findOrSubmit(client: ApiClient, seed: number, terminal: Terminal)
     ({ name, state }) => name === demoName && !terminalSearchStates.includes(state),
   )
   if (unfinished === undefined) {
-    // From nothing: the same numbers each time.
-    const settings = { name: demoName, seed, finalWindows, transfer: 'none' } as const
-    const search = await submitSearch(client, { path: demoModelDirectory }, settings)
+    // The same numbers each time.
+    const search = await submitSearch(client, { path: demoModelDirectory }, { name: demoName, seed, transfer: 'none' })
     terminal.note(`search ${search.id} of the bundled model, seed ${seed}`)
     return search.id
   }

@@ -16,8 +16,8 @@ export interface SessionSettings {
 
 interface GraphSettings extends SessionSettings {
   /**
-   * What ONNX Runtime may change of the graph: all; `basic`: fold constants, leave out copies; `disabled`: nothing, so that it keeps no
-   * float copy of a weight.
+   * What ONNX Runtime may change of the graph: all; `basic`: fold constants, leave out copies; `disabled`: nothing, so
+   * that it keeps no float copy of a weight.
    */
   readonly optimization?: 'all' | 'basic' | 'disabled'
 }

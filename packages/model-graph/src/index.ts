@@ -4,11 +4,10 @@ export { buildCompactGraph, type CompactGraphOptions } from './build-compact-gra
 export {
   buildEvaluationGraph,
   type EvaluationGraphOptions,
-  evaluationInputs,
-  evaluationOutputs,
 } from './build-evaluation-graph.js'
 export { type LocateWeight, locateInModel, type WeightData, type WeightPrecision } from './build-weights.js'
 export { listTensors } from './collect-tensors.js'
+export { evaluationInputs, evaluationOutputs } from './evaluation-names.js'
 export { findModelFile } from './find-model-file.js'
 export { hashModel } from './hash-model.js'
 export type { HuggingFaceModel, LayerTensors, ModelConfig, TensorLocation } from './hugging-face-model.js'

@@ -4,8 +4,8 @@ import { type Measurement, policyKey } from './measurement.js'
 import { SearchView } from './search-view.js'
 
 /**
- * The Pareto fronts of what a search has measured so far or started from: perplexity against size, and against time where latencies were
- * measured. Only evaluations on all windows of the search on the validation split count: fidelities are never mixed.
+ * The Pareto fronts of what a search has measured so far or started from: perplexity against size, and against time
+ * where latencies were measured. Only evaluations on all windows of the search on the validation split count: fidelities are never mixed.
  */
 export function searchFront(record: SearchRecord): SearchFront {
   const { settings, shape } = record

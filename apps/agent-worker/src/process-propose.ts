@@ -25,9 +25,9 @@ export async function processPropose(
   const { searchId, round, payload, settings, model } = lease
   const { agent, targets, constraints, seed } = settings
   const predictor = agent === 'network' ? (await store.predictors.load(searchId, round)).parameters : null
-  const { count, incumbents, latencies } = payload
+  const { count, incumbents, explores, latencies } = payload
   const rules = { targets, constraints, latencies }
-  const request = { agent, shape: model.shape, predictor, ...rules, count, incumbents, seed, round }
+  const request = { agent, shape: model.shape, predictor, ...rules, count, incumbents, explores, seed, round }
   const proposal = await proposer.propose(request, signal)
   const file = createGeneratorFile(lease, predictor, proposal)
   const generator = file && (await artifacts.putBytes(Buffer.from(JSON.stringify(file))))

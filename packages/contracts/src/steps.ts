@@ -121,6 +121,8 @@ export const proposePayloadSchema = z.object({
   count: z.int().min(0),
   /** Best measured policies of each target, best first: where evolution starts. */
   incumbents: z.array(z.array(keptUnitsSchema)),
+  /** Proposals keep away from the incumbents. */
+  explores: z.literal(true).optional(),
   /** Measured by the prepare step, where a target or limit is about time. */
   latencies: latencyTableSchema.optional(),
   method,

@@ -54,9 +54,9 @@ export async function performStep(
       return { step: { ...step, ...done, result: { ...trained.summary, seconds: 0 } }, predictor: trained }
     }
     case 'propose': {
-      const { count, incumbents } = step.payload
+      const { count, incumbents, explores } = step.payload
       const targets = settings.targets.flatMap((target) => (typeof target === 'number' ? [target] : []))
-      const request = { agent, model, predictor: predictor ?? null, targets, count, incumbents, seed }
+      const request = { agent, model, predictor: predictor ?? null, targets, count, incumbents, explores, seed }
       const { targets: proposed, backend } = await proposePolicies({
         ...{ ...request, round: step.round },
         ...(effort ? { effort } : {}),

@@ -143,6 +143,27 @@ describe('proposePolicies with the network', () => {
     })
   })
 
+  it('proposes away from everything measured when it explores, and near the optimum else', async () => {
+    const world = createSeparableDamage(demoModel, 4)
+    const propose = async (round: number, incumbents: number[][][], explores = false) => {
+      const task = { ...baseTask, effort, agent: 'network' as const, predictor: world }
+      const proposal = await proposePolicies({ ...task, incumbents, round, explores })
+      return proposal.targets.map(({ policies }) => policies.map(({ keptUnits }) => keptUnits))
+    }
+    const measured = (await propose(1, [])).map((policies) => policies.slice(0, 12))
+    const [exploring, exploiting] = [await propose(2, measured, true), await propose(2, measured)]
+    targets.forEach((target, index) => {
+      const space = createPolicySpace(demoModel, target)
+      const farthest = (policies: number[][] = []) =>
+        Math.max(
+          ...policies.map((kept) => Math.min(...(measured[index] ?? []).map((other) => space.distance(other, kept)))),
+        )
+      expect(farthest(exploring[index])).toBeGreaterThanOrEqual(0.04)
+      const best = (policies: number[][] = []) => Math.min(...policies.map(world.createScorer()))
+      expect(best(exploiting[index])).toBeLessThan(best(exploring[index]))
+    })
+  })
+
   it('gives the same policies for the same seed, in this process and in another', async () => {
     const damage = (kept: readonly number[]) =>
       kept.reduce((sum, k, m) => sum + (1 + (m % 5)) / (1 + k * (m % 2 ? 1 : 90)), 0)

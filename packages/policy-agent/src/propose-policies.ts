@@ -25,6 +25,8 @@ export interface ProposeTask {
   readonly count: number
   /** Best measured policies of each target, best first. They are not proposed again. */
   readonly incumbents: readonly (readonly KeptUnits[])[]
+  /** Whether proposals of agent `network` keep away from the incumbents, where the predictor may have missed something. */
+  readonly explores?: boolean | undefined
   /** The policy network of the round before, to go on from. */
   readonly checkpoint?: PolicyNetworkCheckpoint | null
   readonly seed: number

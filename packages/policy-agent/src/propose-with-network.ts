@@ -15,6 +15,8 @@ import { trainPolicyNetwork } from './train-policy-network.js'
 
 /** Noise of the logits when the trained network is sampled. */
 const SAMPLE_NOISE = 0.15
+/** How far from every incumbent the best proposal is when exploring, as a share of the prunable parameters. */
+const EXPLORING_DISTANCE = 0.04
 /** Best measured policies a target that compete on the front of the generator. */
 const FRONT_INCUMBENTS = 3
 
@@ -24,6 +26,7 @@ export interface NetworkTask {
   readonly rules: PolicyRules
   readonly count: number
   readonly incumbents: readonly (readonly KeptUnits[])[]
+  readonly explores?: boolean | undefined
   readonly checkpoint: PolicyNetworkCheckpoint | null
   readonly seed: number
   readonly round: number
@@ -38,7 +41,8 @@ export type NetworkProposal = Omit<ProposeResult, 'seconds'> & {
 
 /**
  * Trains the policy network against the predictor, samples it for every target, polishes the samples by cross-entropy
- * and evolution, and picks the best that are different from each other. Of the trained network, the front of a generator
+ * and evolution, and picks the best that are different from each other: near the predicted optimum, or, when
+ * exploring, away from the incumbents. Of the trained network, the front of a generator
  * is built. With `count` 0 that is all.
  */
 export async function proposeWithNetwork(task: NetworkTask): Promise<NetworkProposal> {
@@ -84,7 +88,7 @@ function trainNetwork(tf: Tensors, task: NetworkTask, score: Scorer): PolicyNetw
 }
 
 function proposeForTarget(
-  { model, count, incumbents, seed, round, effort }: NetworkTask,
+  { model, count, incumbents, explores, seed, round, effort }: NetworkTask,
   targetIndex: number,
   target: PolicyTarget,
   score: Scorer,
@@ -105,7 +109,8 @@ function proposeForTarget(
   ])
   const evolved = evolve(space, score, initial, { size: effort.population, scores: effort.evolutionScores }, random)
   const pool = rankDistinct([...evolved, ...initial])
-  const spread = spreadOut({ space, score, pool, measured, count, scores: effort.spreadScores, random })
+  const novelty = explores ? EXPLORING_DISTANCE : 0
+  const spread = spreadOut({ space, score, pool, measured, novelty, count, scores: effort.spreadScores, random })
   const exact = spread.map(({ kept, origin }) => scored(space.project(kept), origin))
   return rankDistinct(exact).map(({ kept, origin }) => ({ keptUnits: [...kept], origin }))
 }

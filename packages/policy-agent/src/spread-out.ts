@@ -5,8 +5,10 @@ import type { ScoredPolicy, Scorer } from './scored-policy.js'
 
 /** Least distance of two proposals, as a share of the prunable parameters that only one of them keeps. */
 const LEAST_DISTANCE = 0.02
-/** Where policies are too few for that, the distance is halved so many times, then any difference counts. */
+/** Where policies are too few for a distance, it is halved so many times, then any difference counts. */
 const HALVINGS = 4
+/** Share of all scores that climbing takes for a first proposal that may not stay near the optimum. */
+const NOVELTY_SCORES = 1 / 2
 /** Mutations of a policy in search of a place far enough from the others. */
 const MOST_PUSHES = 200
 /**
@@ -24,6 +26,8 @@ interface Spread {
   readonly pool: readonly ScoredPolicy[]
   /** Already measured: proposing one again would teach nothing. */
   readonly measured: readonly (readonly number[])[]
+  /** Least distance of the first proposal from what was measured, a share like LEAST_DISTANCE; 0: any difference will do. */
+  readonly novelty: number
   readonly count: number
   /** Policies to score for the whole list. */
   readonly scores: number
@@ -38,19 +42,36 @@ interface Spread {
  * @returns at most `count` distinct policies, best first; fewer where the model has no more
  */
 export function spreadOut(spread: Spread): ScoredPolicy[] {
-  const chosen: ScoredPolicy[] = []
-  const limits = [...Array.from({ length: HALVINGS }, (_, halving) => LEAST_DISTANCE / 2 ** halving), 0]
+  const first = findFirst(spread)
+  if (!first) return []
+  const chosen = [first]
   for (const commonShare of [COMMON_SHARE, 0]) {
     const common = Math.floor(commonShare * spread.space.model.modules.length)
-    for (const limit of limits) {
+    for (const limit of halvingsOf(LEAST_DISTANCE)) {
       while (chosen.length < spread.count) {
-        const next = findDistant(spread, chosen, limit, chosen.length === 0 ? 0 : common)
+        const next = findDistant(spread, chosen, limit, common)
         if (!next) break
         chosen.push(next)
       }
     }
   }
   return chosen.sort((a, b) => a.score - b.score)
+}
+
+/** A distance, then ever smaller ones for where policies are too few for it. */
+function halvingsOf(distance: number): number[] {
+  return [...Array.from({ length: HALVINGS }, (_, halving) => distance / 2 ** halving), 0]
+}
+
+/** The best policy that is new, as far from everything measured as is asked for. */
+function findFirst(spread: Spread): ScoredPolicy | undefined {
+  const { novelty, scores, count } = spread
+  for (const limit of novelty > 0 ? halvingsOf(novelty) : [0]) {
+    const isFree = (kept: readonly number[]) => isNew(spread, kept, limit)
+    const start = spread.pool.find(({ kept }) => isFree(kept)) ?? pushAway(spread, spread.pool.slice(0, 1), isFree, 0)
+    if (start) return climb(spread, start, isFree, 0, novelty > 0 ? scores * NOVELTY_SCORES : scores / count)
+  }
+  return undefined
 }
 
 /** @param common how many first modules it has as the first one chosen has them */
@@ -61,13 +82,16 @@ function findDistant(
   common: number,
 ): ScoredPolicy | undefined {
   const isFree = (kept: readonly number[]) =>
-    chosen.every((other) => isBeyond(spread.space.distance(other.kept, kept), limit)) &&
-    spread.measured.every((other) => spread.space.distance(other, kept) > 0)
+    chosen.every((other) => isBeyond(spread.space.distance(other.kept, kept), limit)) && isNew(spread, kept, 0)
   const first = chosen[0]?.kept ?? []
   const sharesPrefix = (kept: readonly number[]) => hasPrefix(kept, first, common)
   const start =
     spread.pool.find(({ kept }) => sharesPrefix(kept) && isFree(kept)) ?? pushAway(spread, chosen, isFree, common)
-  return start && climb(spread, start, isFree, common)
+  return start && climb(spread, start, isFree, common, spread.scores / spread.count)
+}
+
+function isNew({ space, measured }: Spread, kept: readonly number[], limit: number): boolean {
+  return measured.every((other) => isBeyond(space.distance(other, kept), limit))
 }
 
 function isBeyond(distance: number, limit: number): boolean {
@@ -94,16 +118,14 @@ function mutateAfter(
   return [...kept]
 }
 
-/** Mutates a random good policy, again and again, until it is free. */
+/** Mutates one of these policies, drawn at random, again and again, until it is free. */
 function pushAway(
-  { space, score, pool, random }: Spread,
-  chosen: readonly ScoredPolicy[],
+  { space, score, random }: Spread,
+  from: readonly ScoredPolicy[],
   isFree: (kept: readonly number[]) => boolean,
   common: number,
 ): ScoredPolicy | undefined {
-  const from = chosen.length > 0 ? chosen[random.integer(chosen.length)] : pool[0]
-  if (!from) return undefined
-  let kept = [...from.kept]
+  let kept = [...(from[random.integer(from.length)]?.kept ?? [])]
   for (let push = 0; push < MOST_PUSHES; push++) {
     kept = mutateAfter(space, kept, common, random)
     if (isFree(kept)) return { kept, score: score(kept), origin: 'evolution' }
@@ -112,13 +134,14 @@ function pushAway(
 }
 
 function climb(
-  { space, score, scores, count, random }: Spread,
+  { space, score, random }: Spread,
   start: ScoredPolicy,
   isFree: (kept: readonly number[]) => boolean,
   common: number,
+  scores: number,
 ): ScoredPolicy {
   let best = start
-  for (let scored = 0; scored < scores / count; scored++) {
+  for (let scored = 0; scored < scores; scored++) {
     const kept = mutateAfter(space, best.kept, common, random)
     const value = score(kept)
     if (value < best.score && isFree(kept)) best = { kept, score: value, origin: 'evolution' }

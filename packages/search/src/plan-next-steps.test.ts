@@ -190,6 +190,17 @@ describe('a search', () => {
     expect(withoutPolicies).toHaveLength(trainings)
   })
 
+  it('explores every second round, unless the rounds are few', () => {
+    const explored = (budget: number) => {
+      const settings = settingsOf({ budget })
+      const { steps } = simulateSearch({ shape: shapeOf(8, 3, 512), settings, order: createRandomGenerator(1) })
+      const proposals = steps.flatMap((step) => (step.kind === 'propose' && step.payload.count > 0 ? [step] : []))
+      return proposals.sort((a, b) => a.round - b.round).map(({ payload }) => payload.explores ?? false)
+    }
+    expect(explored(99)).toEqual([false, true, false, true, false, true])
+    expect(explored(33)).not.toContain(true)
+  })
+
   it('puts probes on a quarter of the windows where they are dear, and counts them as a quarter', () => {
     const run = (change: Partial<SearchSettings>) =>
       simulateSearch({ shape: shapeOf(8, 3, 512), settings: settingsOf(change), order: createRandomGenerator(1) })

@@ -18,8 +18,12 @@ export interface Phase {
 
 /** Candidates the agent gives for each policy that will be evaluated: the predictor chooses among them. */
 const CANDIDATES_A_POLICY = 16
-/** Measured policies a target from which evolution starts. */
-const INCUMBENTS = 6
+/** Measured policies a target that the agent is told of: evolution starts from them, exploring keeps away from them. */
+const INCUMBENTS = 64
+/** Every so many rounds explore. */
+const EXPLORING_ROUND = 2
+/** A search of fewer rounds has none to spare for it. */
+const FEWEST_ROUNDS_TO_EXPLORE = 4
 
 /**
  * A search as the list of its phases. A consumer takes the next phase only when the earlier ones have ended;
@@ -43,7 +47,8 @@ export function* searchPhases(view: SearchView): Generator<Phase, void> {
   const rounds = budget.perRound.length
   let converged = false
   for (const [index, count] of budget.perRound.entries()) {
-    converged = (yield* searchRound(view, index + 1, count)) === 'converged'
+    const explores = rounds >= FEWEST_ROUNDS_TO_EXPLORE && (index + 1) % EXPLORING_ROUND === 0
+    converged = (yield* searchRound(view, index + 1, count, explores)) === 'converged'
     if (converged) break
   }
   // A search that converged has trained on all it measured.
@@ -65,11 +70,20 @@ function preparePayload(view: SearchView) {
   return { gram: view.compensation === 'least-squares' }
 }
 
-function* searchRound(view: SearchView, round: number, count: number): Generator<Phase, 'converged' | 'searched'> {
+/**
+ * @param explores Candidates keep away from what was measured: the predictor cannot rank neighbours of its optimum, but it
+ *   may have missed another
+ */
+function* searchRound(
+  view: SearchView,
+  round: number,
+  count: number,
+  explores: boolean,
+): Generator<Phase, 'converged' | 'searched'> {
   const state = 'SEARCHING'
   const guided = view.settings.agent === 'network'
   if (guided) yield { state, kind: 'train', round, create: () => [step('train', round, { method: view.method })] }
-  yield { state, kind: 'propose', round, create: () => [step('propose', round, proposePayload(view, count))] }
+  yield { state, kind: 'propose', round, create: () => [step('propose', round, proposePayload(view, count, explores))] }
   if (guided) {
     yield { state, kind: 'score', round, create: () => [step('score', round, {})] }
     const evaluated = view.stepsOf('evaluate', round).length > 0
@@ -88,7 +102,7 @@ function canGenerate({ settings, rules }: SearchView): boolean {
 function* trainGenerator(view: SearchView, round: number): Generator<Phase, void> {
   const state = 'FINALISING'
   yield { state, kind: 'train', round, create: () => [step('train', round, { method: view.method })] }
-  yield { state, kind: 'propose', round, create: () => [step('propose', round, proposePayload(view, 0))] }
+  yield { state, kind: 'propose', round, create: () => [step('propose', round, proposePayload(view, 0, false))] }
 }
 
 /** `final` is the round after the last planned one, even when the search converged before that. */
@@ -108,7 +122,7 @@ export function hasLongerFinal(view: SearchView, prepared: PrepareResult): boole
   return finalWindows(view, prepared) > view.settings.validationWindows
 }
 
-function proposePayload(view: SearchView, count: number) {
+function proposePayload(view: SearchView, count: number, explores: boolean): NewStep<'propose'>['payload'] {
   const incumbents = view.settings.targets.map((_, targetIndex) =>
     view
       .rankedForTarget(targetIndex)
@@ -116,7 +130,11 @@ function proposePayload(view: SearchView, count: number) {
       .map(({ payload }) => payload.keptUnits),
   )
   const latencies = view.findResult('prepare', 0)?.latencies
-  return { count: count * CANDIDATES_A_POLICY, incumbents, ...(latencies ? { latencies } : {}), method: view.method }
+  return {
+    ...{ count: count * CANDIDATES_A_POLICY, incumbents, method: view.method },
+    ...(explores ? { explores } : {}),
+    ...(latencies ? { latencies } : {}),
+  }
 }
 
 function step<K extends 'prepare' | 'train' | 'propose' | 'score'>(

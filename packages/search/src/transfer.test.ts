@@ -84,8 +84,9 @@ describe('a search that starts from earlier evaluations', () => {
     expect(later.plan.progress.earlierEvaluations).toBe(earlier.length)
     expect(later.plan.result?.evaluations).toMatchObject({ total: 33, earlier: earlier.length })
     const incumbents = later.steps.find((step) => step.kind === 'propose' && step.round === 1)
+    const ofTarget = (index: number) => earlier.filter(({ payload }) => payload.targetIndex === index).length
     expect(incumbents?.kind === 'propose' && incumbents.payload.incumbents.map((list) => list.length)).toEqual([
-      6, 6, 6,
+      ...[ofTarget(0), ofTarget(1), ofTarget(2)],
     ])
   })
 

@@ -1,6 +1,7 @@
 /**
- * `npm test [-- jest arguments]`: the pure tests, then those with a real database, ONNX Runtime and HTTP, one file
- * after the other. Fails when a test or the start of jest fails, or there was none; the last line is `N passed, N failed`.
+ * `npm test [-- jest arguments]`: the tests that compute, a file a core, then those of services, queue and database, one
+ * file after the other, as leases and heartbeats need time that nobody else takes. Fails when a test or the start of jest
+ * fails, or there was none; the last line is `N passed, N failed`.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -36,11 +37,14 @@ function runJest(name, args) {
   if (status !== 0) total.broken = true
 }
 
-const ignoring = (pattern) =>
-  ['/node_modules/', '/dist/', pattern].map((ignored) => `--testPathIgnorePatterns=${ignored}`)
+/** Integration tests of what talks to other processes in time. */
+const services = String.raw`(apps|tests|packages/(embedded|queue|runtime|step-worker|store))/.*\.int\.test\.ts$`
+const gpu = String.raw`\.gpu\.test\.ts$`
+const ignoring = (...patterns) =>
+  ['/node_modules/', '/dist/', ...patterns].map((ignored) => `--testPathIgnorePatterns=${ignored}`)
 
-runJest('unit', ignoring(String.raw`\.(int|gpu)\.test\.ts$`))
-runJest('int', ['--runInBand', ...ignoring(String.raw`(?<!\.int|\.gpu)\.test\.ts$`)])
+runJest('computing', ['--maxWorkers=100%', ...ignoring(services, gpu)])
+runJest('services', ['--runInBand', ...ignoring(`^(?!.*/${services})`)])
 rmSync(folder, { recursive: true, force: true })
 console.log(`${total.passed} passed, ${total.failed} failed`)
 process.exitCode = total.broken || total.failed > 0 || total.passed === 0 ? 1 : 0

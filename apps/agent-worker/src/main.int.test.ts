@@ -85,7 +85,7 @@ describe('the agent worker', () => {
       JSON.parse(Buffer.from(await createArtifactStore(folder).getBytes(generator?.artifact ?? '')).toString()),
     )
     expect(file).toMatchObject({ round: 1, shape, front: { range: [0.15, 0.55], network: { modules: 16 } } })
-    expect(file.predictor).toEqual((await store.predictors.load(search.id, 1)).parameters)
+    expect(file.predictor).toEqual(await store.predictors.loadParameters(search.id, 1))
 
     worker.kill('SIGTERM')
     expect(await once(worker, 'exit')).toEqual([0, null])

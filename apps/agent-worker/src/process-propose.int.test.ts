@@ -27,9 +27,8 @@ function leaseOf(changes: Partial<Lease<'propose'>['settings']>): Lease<'propose
 
 describe('processPropose', () => {
   const model = createPrunableModel(shape)
-  const row = { id: 'p', searchId: 'search', round: 2, onnx: new Uint8Array(), summary: {} }
   const parameters: unknown = JSON.parse(JSON.stringify(trainSmallPredictor().toJSON()))
-  const store = { predictors: { load: async () => ({ ...row, parameters }) } }
+  const store = { predictors: { loadParameters: async () => parameters } }
   let proposer: Proposer
   const stored: unknown[] = []
   const artifacts = {
@@ -78,7 +77,7 @@ describe('processPropose', () => {
   })
 
   it('needs no predictor for the random agent', async () => {
-    const without = { predictors: { load: () => Promise.reject(new Error('asked for a predictor')) } }
+    const without = { predictors: { loadParameters: () => Promise.reject(new Error('asked for a predictor')) } }
     const { result } = await processPropose(
       { store: without, proposer, artifacts },
       leaseOf({ agent: 'random' }),
@@ -118,7 +117,7 @@ describe('processPropose', () => {
   })
 
   it('passes on what the agent throws, with its code', async () => {
-    const broken = { predictors: { load: async () => ({ ...row, parameters: { format: 'something else' } }) } }
+    const broken = { predictors: { loadParameters: async () => ({ format: 'something else' }) } }
     await expect(
       processPropose({ store: broken, proposer, artifacts }, leaseOf({ agent: 'network' }), running),
     ).rejects.toThrow(expect.objectContaining({ name: 'EspalierError' }))

@@ -6,7 +6,7 @@ import type { Proposer } from './create-proposer.js'
 
 /** What the processor of this worker needs. */
 export interface AgentContext {
-  readonly store: { readonly predictors: Pick<Store['predictors'], 'load'> }
+  readonly store: { readonly predictors: Pick<Store['predictors'], 'loadParameters'> }
   readonly proposer: Proposer
   readonly artifacts: Pick<ArtifactStore, 'putBytes'>
 }
@@ -24,7 +24,7 @@ export async function processPropose(
   const started = performance.now()
   const { searchId, round, payload, settings, model } = lease
   const { agent, targets, constraints, seed } = settings
-  const predictor = agent === 'network' ? (await store.predictors.load(searchId, round)).parameters : null
+  const predictor = agent === 'network' ? await store.predictors.loadParameters(searchId, round) : null
   const { count, incumbents, explores, latencies } = payload
   const rules = { targets, constraints, latencies }
   const request = { agent, shape: model.shape, predictor, ...rules, count, incumbents, explores, seed, round }

@@ -1,10 +1,10 @@
-import { recordError, roleOfStep, type SearchPlan, type SearchRecord, workerRoles } from '@espalier/contracts'
+import { recordError, roleOfStep, type SearchPlan, type SearchSource, workerRoles } from '@espalier/contracts'
 import type { WorkQueue } from '@espalier/queue'
 import type { Logger } from '@espalier/runtime'
-import { planNextSteps } from '@espalier/search'
+import { createSearchPlanner, type SearchPlanner } from '@espalier/search'
 import type { StepRef, Store } from '@espalier/store'
-import { describeMisfit, type EvaluatorNeeds, evaluatorNeedsOf, liveEvaluatorsOf } from './describe-misfit.js'
-import { describeWait, type OpenSteps, openStepsOf } from './describe-wait.js'
+import { describeMisfit, EvaluatorNeeds, liveEvaluatorsOf } from './describe-misfit.js'
+import { describeWait, OpenSteps } from './describe-wait.js'
 
 export interface AdvancerOptions {
   readonly store: Store
@@ -26,10 +26,16 @@ export function createAdvancer({ store, queue, logger }: AdvancerOptions): Advan
     let open: OpenSteps | undefined
     let needs: EvaluatorNeeds | undefined
     const advanced = await store.searches
-      .advance(searchId, (record: SearchRecord) => {
-        open = openStepsOf(record.steps)
-        needs = evaluatorNeedsOf(record)
-        return { ...planOrFail(record), memoryNeeds: needs.memory }
+      .advance(searchId, async (source) => {
+        const planner = createSearchPlanner(source)
+        const [steps, evaluator] = [new OpenSteps(), new EvaluatorNeeds(source)]
+        for await (const step of source.steps) {
+          planner.add(step)
+          steps.add(step)
+          evaluator.add(step)
+        }
+        ;[open, needs] = [steps, evaluator]
+        return { ...planOrFail(planner, source), memoryNeeds: needs.memory }
       })
       .catch((error: unknown) => failUnplannable(searchId, error))
     if (!advanced) return
@@ -72,9 +78,9 @@ export function createAdvancer({ store, queue, logger }: AdvancerOptions): Advan
 /** Tells an error of the plan from one of the database. */
 class UnplannableError extends Error {}
 
-function planOrFail(record: SearchRecord): SearchPlan {
+function planOrFail(planner: SearchPlanner, { earlier }: SearchSource): SearchPlan {
   try {
-    return planNextSteps(record)
+    return planner.plan(earlier)
   } catch (error) {
     throw new UnplannableError('the plan failed', { cause: error })
   }

@@ -3,7 +3,8 @@ import {
   evaluatorCapacitySchema,
   type MemoryNeeds,
   type Precision,
-  type SearchRecord,
+  type SearchOutline,
+  type StepRecord,
 } from '@espalier/contracts'
 import { leastMemoryOf } from '@espalier/cost-model'
 import type { WorkerRow } from '@espalier/store'
@@ -14,17 +15,17 @@ export interface LiveEvaluator extends EvaluatorCapacity {
 }
 
 /** What an evaluator must have to take a search's steps. */
-export interface EvaluatorNeeds {
+export class EvaluatorNeeds {
   readonly memory: MemoryNeeds
   /** null: the search is not prepared yet, and any will do. */
-  readonly precision: Precision | null
-}
+  precision: Precision | null = null
 
-export function evaluatorNeedsOf({ settings, shape, steps }: SearchRecord): EvaluatorNeeds {
-  const prepared = steps.find((step) => step.kind === 'prepare')?.result
-  return {
-    memory: leastMemoryOf(shape, settings.windowLength),
-    precision: prepared ? (prepared.precision ?? 'fp32') : null,
+  constructor({ settings, shape }: SearchOutline) {
+    this.memory = leastMemoryOf(shape, settings.windowLength)
+  }
+
+  add(step: StepRecord): void {
+    if (step.kind === 'prepare' && step.result) this.precision = step.result.precision ?? 'fp32'
   }
 }
 
@@ -37,7 +38,10 @@ export function liveEvaluatorsOf(workers: readonly WorkerRow[]): LiveEvaluator[]
 }
 
 /** Why none of these evaluators can ever do a search's steps, with the numbers; null: one can, or none is there. */
-export function describeMisfit(needs: EvaluatorNeeds, evaluators: readonly LiveEvaluator[]): string | null {
+export function describeMisfit(
+  needs: Pick<EvaluatorNeeds, 'memory' | 'precision'>,
+  evaluators: readonly LiveEvaluator[],
+): string | null {
   const fits = ({ provider, memoryBytes }: LiveEvaluator) =>
     memoryBytes === null || needs.memory[provider] <= memoryBytes
   const computes = ({ precisions }: LiveEvaluator) => needs.precision === null || precisions.includes(needs.precision)

@@ -2,25 +2,31 @@ import { roleOfStep, type StepRecord, type WorkerRole, workerRoles } from '@espa
 import type { RoleLoad } from '@espalier/store'
 
 /** Steps of one search that have not ended. */
-export interface OpenSteps {
-  readonly pending: ReadonlySet<WorkerRole>
-  readonly running: number
-  /** What keeps all running ones from their work, as one of them says; null: at least one is at it. */
-  readonly activity: string | null
-}
+export class OpenSteps {
+  readonly pending = new Set<WorkerRole>()
+  running = 0
+  #activity: string | null = null
+  #atWork = 0
 
-export function openStepsOf(steps: readonly StepRecord[]): OpenSteps {
-  const pending = steps.filter((step) => step.state === 'PENDING')
-  const running = steps.filter((step) => step.state === 'RUNNING')
-  return {
-    pending: new Set(pending.map((step) => roleOfStep[step.kind])),
-    running: running.length,
-    activity: running.every((step) => step.activity) ? (running[0]?.activity ?? null) : null,
+  add({ kind, state, activity }: StepRecord): void {
+    if (state === 'PENDING') this.pending.add(roleOfStep[kind])
+    if (state !== 'RUNNING') return
+    this.running++
+    if (activity) this.#activity ??= activity
+    else this.#atWork++
+  }
+
+  /** What keeps all running ones from their work, as one of them says; null: at least one is at it. */
+  get activity(): string | null {
+    return this.#atWork > 0 ? null : this.#activity
   }
 }
 
 /** Why a search stands still, as a sentence for people; null: it does not, or will start in a moment. */
-export function describeWait(open: OpenSteps, load: Readonly<Record<WorkerRole, RoleLoad>>): string | null {
+export function describeWait(
+  open: Pick<OpenSteps, 'pending' | 'running' | 'activity'>,
+  load: Readonly<Record<WorkerRole, RoleLoad>>,
+): string | null {
   if (open.running > 0) return open.activity
   for (const role of workerRoles) {
     if (!open.pending.has(role)) continue

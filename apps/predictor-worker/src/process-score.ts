@@ -11,7 +11,7 @@ export async function processScore({ store }: ScoreContext, { searchId, round }:
   const started = performance.now()
   const proposed = await store.steps.findResult(searchId, 'propose', round, 0)
   if (!proposed) throw new EspalierError('INTERNAL', `Search ${searchId} has nothing proposed in round ${round}`)
-  const { onnx } = await store.predictors.load(searchId, round)
+  const onnx = await store.predictors.loadOnnx(searchId, round)
   const policies = proposed.targets.flatMap((target) => target.policies.map(({ keptUnits }) => keptUnits))
   const scores = await scorePolicies(onnx, policies)
   let next = 0

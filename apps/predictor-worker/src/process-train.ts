@@ -1,6 +1,6 @@
 import { EspalierError, methodOf, searchDefaults } from '@espalier/contracts'
 import type { ArtifactStore } from '@espalier/runtime'
-import { trainingEvaluations } from '@espalier/search'
+import { TrainingSelection, trainingEvaluations } from '@espalier/search'
 import type { Lease, Store } from '@espalier/store'
 import { trainInThread } from './train-in-thread.js'
 
@@ -20,14 +20,16 @@ export async function processTrain(
   const method = methodOf(lease)
   const prepared = await store.steps.findResult(searchId, 'prepare', 0, 0)
   if (!prepared) throw new EspalierError('INTERNAL', `Search ${searchId} trains but was never prepared`)
-  const { steps, earlier } = await store.searches.loadRecord(searchId)
+  const selection = new TrainingSelection()
+  for await (const step of store.searches.readSteps(searchId)) selection.add(step)
+  const earlier = await store.searches.loadEarlier(searchId)
   const predictor = await trainInThread(
     {
       kind: settings.predictor ?? searchDefaults.predictor,
       shape: model.shape,
       metric: method.metric,
       calibration: artifacts.path(prepared.calibration),
-      evaluations: trainingEvaluations(steps, settings, method, earlier),
+      evaluations: trainingEvaluations(selection.steps, settings, method, earlier),
       seed: settings.seed,
       related: await store.predictors.findRelated(searchId),
     },

@@ -46,13 +46,23 @@ export interface EarlierEvaluation {
   readonly result: EvaluateResult
 }
 
-/** What the state machine reads: settings, the model's shape and every step so far, in any order. */
-export interface SearchRecord {
+/** What a search is before anything of it was done. */
+export interface SearchOutline {
   readonly settings: SearchSettings
   readonly shape: ModelShape
+}
+
+/** What the state machine reads: settings, the model's shape and every step so far, in any order. */
+export interface SearchRecord extends SearchOutline {
   readonly steps: readonly StepRecord[]
   /** What the search starts from, chosen once, in a fixed order; left out: nothing. */
   readonly earlier?: readonly EarlierEvaluation[]
+}
+
+/** The same, as it is read: the steps one after the other, by round, so that they need not be in memory together. */
+export interface SearchSource extends Omit<SearchRecord, 'steps'> {
+  /** Each step once. Of a round with evaluations, the results of its `propose` and `score` steps are left out. */
+  readonly steps: AsyncIterable<StepRecord>
 }
 
 interface NewStepOf<K extends StepKind> {

@@ -11,7 +11,7 @@ import {
 } from '@espalier/contracts'
 import { proposePolicies, type SearchEffort } from '@espalier/policy-agent'
 import { type Predictor, trainPredictor } from '@espalier/predictor'
-import type { PrunableModel, UnitRanking } from '@espalier/pruning'
+import { type PolicyRules, type PrunableModel, plainPolicyRules, type UnitRanking } from '@espalier/pruning'
 import { trainingEvaluations } from '@espalier/search'
 
 /** What a search in one process knows, whatever measures its policies. */
@@ -21,6 +21,8 @@ export interface SearchContext {
   /** Whole windows of each text. */
   readonly windows: Readonly<Record<Split, number>>
   readonly rankings: (metric: ImportanceMetric) => readonly UnitRanking[]
+  /** Targets and constraints; left out: the targets that are sparsities, and nothing else. */
+  readonly rules?: PolicyRules
   /** The agent's work; left out: the usual. */
   readonly effort?: SearchEffort
   /** What the search starts from. */
@@ -55,8 +57,9 @@ export async function performStep(
     }
     case 'propose': {
       const { count, incumbents, explores } = step.payload
-      const targets = settings.targets.flatMap((target) => (typeof target === 'number' ? [target] : []))
-      const request = { agent, model, predictor: predictor ?? null, targets, count, incumbents, explores, seed }
+      const rules = search.rules ?? plainPolicyRules(model, sparsitiesOf(settings))
+      const targets = rules.targets.map(({ sparsity }) => sparsity)
+      const request = { agent, model, predictor: predictor ?? null, rules, targets, count, incumbents, explores, seed }
       const { targets: proposed, backend } = await proposePolicies({
         ...{ ...request, round: step.round },
         ...(effort ? { effort } : {}),
@@ -70,6 +73,10 @@ export async function performStep(
     default:
       throw new EspalierError('INTERNAL', `A search in one process has no way to do a step of kind ${step.kind}`)
   }
+}
+
+function sparsitiesOf({ targets }: SearchSettings): number[] {
+  return targets.flatMap((target) => (typeof target === 'number' ? [target] : []))
 }
 
 function scoresOf(steps: readonly StepRecord[], round: number, predictor: Predictor): StepResult<'score'> {

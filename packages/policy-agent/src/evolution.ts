@@ -1,5 +1,5 @@
 import type { RandomGenerator } from '@espalier/pruning'
-import { at, type MutableUnits, type PolicySpace } from './policy-space.js'
+import type { MutableUnits, PolicySpace } from './policy-space.js'
 import { rankDistinct, type ScoredPolicy, type Scorer } from './scored-policy.js'
 
 const CROSSOVER_SHARE = 0.3
@@ -37,19 +37,33 @@ export function evolve(
 
 /** Each module from either parent. */
 function cross(kept: MutableUnits, other: readonly number[], random: RandomGenerator): void {
-  for (let m = 0; m < kept.length; m++) if (random.uniform() < 0.5) kept[m] = at(other, m)
+  for (let m = 0; m < kept.length; m++) if (random.uniform() < 0.5) kept[m] = other[m] as number
 }
 
-/** One to three transfers, then back to the sparsity. */
-export function mutate(space: PolicySpace, kept: MutableUnits, random: RandomGenerator): void {
-  if (space.free.length === 0) return
+/**
+ * One to three transfers, then back to the sparsity.
+ * @param first modules before it stay as they are
+ * @returns whether that could be done without them; else the units are of no use
+ */
+export function mutate(space: PolicySpace, kept: MutableUnits, random: RandomGenerator, first = 0): boolean {
+  const { free } = space
+  const start = countBefore(free, first)
+  const choices = free.length - start
+  if (choices === 0) return true
   const transfers = 1 + random.integer(MOST_TRANSFERS)
   for (let transfer = 0; transfer < transfers; transfer++) {
-    const giver = at(space.free, random.integer(space.free.length))
-    const taker = at(space.free, random.integer(space.free.length))
+    const giver = free[start + random.integer(choices)] as number
+    const taker = free[start + random.integer(choices)] as number
     if (giver !== taker) transferUnits(space, kept, giver, taker, random)
   }
-  space.repair(kept, random)
+  return space.repair(kept, random, first)
+}
+
+/** How many of the ascending module indices are below one. */
+function countBefore(modules: Int32Array, first: number): number {
+  let count = 0
+  while (count < modules.length && (modules[count] as number) < first) count++
+  return count
 }
 
 /** Moves parameters from one module to another; sizes are spread evenly on a logarithmic scale, so small ones are common. */
@@ -60,12 +74,14 @@ function transferUnits(
   taker: number,
   random: RandomGenerator,
 ): void {
-  const largest = Math.max(1, at(space.units, taker) * LARGEST_TRANSFER)
-  const step = at(space.step, taker)
+  const { units, minimum, step: steps, unitParameters } = space
+  const takerUnits = units[taker] as number
+  const largest = Math.max(1, takerUnits * LARGEST_TRANSFER)
+  const step = steps[taker] as number
   const wanted = step * Math.ceil(Math.floor(largest ** random.uniform()) / step)
-  const taken = Math.min(wanted, at(space.units, taker) - at(kept, taker))
-  const parameters = taken * at(space.unitParameters, taker)
-  const given = Math.round(parameters / at(space.unitParameters, giver))
-  kept[taker] = at(kept, taker) + taken
-  kept[giver] = Math.max(at(space.minimum, giver), at(kept, giver) - given)
+  const taken = Math.min(wanted, takerUnits - (kept[taker] as number))
+  const parameters = taken * (unitParameters[taker] as number)
+  const given = Math.round(parameters / (unitParameters[giver] as number))
+  kept[taker] = (kept[taker] as number) + taken
+  kept[giver] = Math.max(minimum[giver] as number, (kept[giver] as number) - given)
 }

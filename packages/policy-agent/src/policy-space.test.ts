@@ -27,6 +27,25 @@ describe('createPolicySpace', () => {
     )
   })
 
+  it('repairs with the last modules alone where they suffice, and says where they do not', () => {
+    const repaired = new Set<boolean>()
+    fc.assert(
+      fc.property(modelsAndTargets, fc.integer(), ({ model, target }, seed) => {
+        const random = createRandomGenerator(seed)
+        const space = createPolicySpace(model, target)
+        const start = randomPolicy(model, target, random)
+        const first = random.integer(start.length)
+        const kept = start.map((count, m) => (m < first ? count : Math.floor(count * random.uniform()) + (m % 2)))
+        const isDone = space.repair(kept, random, first)
+        repaired.add(isDone)
+        if (!isDone) return
+        expect(kept.slice(0, first)).toEqual(start.slice(0, first))
+        if (first > 0) expect(space.project(kept)).toEqual(kept)
+      }),
+    )
+    expect(repaired.has(true)).toBe(true)
+  })
+
   it('ends where groups outweigh all channels together', () => {
     const model = modelOf({ layers: 2, kvHeads: 4, queryHeads: 8, headDim: 64, hiddenSize: 8, ffnChannels: 3 })
     const random = createRandomGenerator(5)

@@ -28,8 +28,12 @@ export interface PolicySpace {
   /** Modules whose number of units may change, and the step in which it does. */
   readonly free: Int32Array
   readonly step: Int32Array
-  /** Brings a policy back to the sparsity, in place: channels take the difference, KV groups where they cannot. */
-  repair(kept: MutableUnits, random: RandomGenerator): void
+  /**
+   * Brings a policy back to the sparsity, in place: channels take the difference, KV groups where they cannot.
+   * @param first modules before it stay as they are; left out: none do
+   * @returns whether that could be done without them
+   */
+  repair(kept: MutableUnits, random: RandomGenerator, first?: number): boolean
   /** The policy of real wishes, by the projection of the pruning package. */
   project(wanted: readonly number[]): MutableUnits
   /** The policy of one logit a module: shares sigmoid(logit + log((1 - sparsity) / sparsity)), then projected. */
@@ -54,7 +58,7 @@ function createConstrainedSpace(allowed: AllowedPolicies, sparsity: number): Pol
     unitParameters: Float64Array.from(model.modules, ({ parametersPerUnit }) => parametersPerUnit),
     free: Int32Array.from(movable, ({ index }) => index),
     step: Int32Array.from(domains, ({ multiple }) => multiple),
-    repair: (kept, random) => allowed.repair(kept, random),
+    repair: (kept, random, first) => allowed.repair(kept, random, first),
     project: (wanted) => allowed.project(wanted),
     fromLogits: (logits) => allowed.project(wishesOf(logits, model, sparsity)),
     distance: (a, b) => distanceOf(model, a, b),
@@ -79,7 +83,7 @@ function distanceOf(
 ): number {
   let parameters = 0
   for (const { index, parametersPerUnit } of modules)
-    parameters += Math.abs(at(a, index) - at(b, index)) * parametersPerUnit
+    parameters += Math.abs((a[index] as number) - (b[index] as number)) * parametersPerUnit
   return parameters / prunableParameters
 }
 
@@ -97,41 +101,52 @@ export function createPolicySpace(model: PrunableModel, sparsity: number): Polic
   const needed = model.prunableParameters - parametersToRemove(model, sparsity)
 
   const room = (kept: readonly number[], m: number, direction: number) =>
-    direction > 0 ? at(units, m) - at(kept, m) : at(kept, m) - at(minimum, m)
+    direction > 0 ? (units[m] as number) - (kept[m] as number) : (kept[m] as number) - (minimum[m] as number)
 
   /** Channels to add (positive) or to remove (negative) for the sparsity. */
   function missingChannels(kept: readonly number[]): number {
     let surplus = -needed
-    for (let m = 0; m < units.length; m++) surplus += at(kept, m) * at(unitParameters, m)
+    for (let m = 0; m < units.length; m++) surplus += (kept[m] as number) * (unitParameters[m] as number)
     return surplus < 0 ? Math.ceil(-surplus / channelParameters) : -Math.floor(surplus / channelParameters)
   }
 
-  /** Adds or removes channels from a random layer on; returns how many found no room. */
-  function shiftChannels(kept: MutableUnits, count: number, random: RandomGenerator): number {
+  /** Adds or removes channels of these modules from a random one on; returns how many found no room. */
+  function shiftChannels(kept: MutableUnits, among: readonly number[], count: number, random: RandomGenerator): number {
     const direction = Math.sign(count)
     let left = Math.abs(count)
-    const chunk = left <= localChannels ? left : Math.ceil(left / channels.length)
-    let next = random.integer(channels.length)
-    for (let full = 0; left > 0 && full < channels.length; next = (next + 1) % channels.length) {
-      const m = at(channels, next)
+    const chunk = left <= localChannels ? left : Math.ceil(left / among.length)
+    let next = random.integer(among.length)
+    for (let full = 0; left > 0 && full < among.length; next = (next + 1) % among.length) {
+      const m = among[next] as number
       const moved = Math.min(chunk, left, room(kept, m, direction))
-      kept[m] = at(kept, m) + direction * moved
+      kept[m] = (kept[m] as number) + direction * moved
       left -= moved
       full = moved > 0 ? 0 : full + 1
     }
     return left
   }
 
-  function shiftGroup(kept: MutableUnits, direction: number, random: RandomGenerator): boolean {
-    const first = random.integer(groups.length)
-    for (let step = 0; step < groups.length; step++) {
-      const m = at(groups, (first + step) % groups.length)
+  function shiftGroup(
+    kept: MutableUnits,
+    among: readonly number[],
+    direction: number,
+    random: RandomGenerator,
+  ): boolean {
+    const first = random.integer(among.length)
+    for (let step = 0; step < among.length; step++) {
+      const m = among[(first + step) % among.length] as number
       if (room(kept, m, direction) === 0) continue
-      kept[m] = at(kept, m) + direction
+      kept[m] = (kept[m] as number) + direction
       return true
     }
     return false
   }
+
+  /** The modules from one on; asked again and again for the same few. */
+  const movable = rememberFirst((first) => ({
+    groups: groups.filter((m) => m >= first),
+    channels: channels.filter((m) => m >= first),
+  }))
 
   return {
     model,
@@ -141,15 +156,17 @@ export function createPolicySpace(model: PrunableModel, sparsity: number): Polic
     unitParameters,
     free: Int32Array.from(units.keys()),
     step: new Int32Array(units.length).fill(1),
-    repair(kept, random) {
+    repair(kept, random, first = 0) {
+      const among = movable(first)
       let groupAdded = false
       for (let missing = missingChannels(kept); missing !== 0; missing = missingChannels(kept)) {
-        if (shiftChannels(kept, missing, random) === 0) return
+        if (shiftChannels(kept, among.channels, missing, random) === 0) return true
         // A group that outweighs all channels cannot be balanced by them: rather too many parameters than too few.
-        if (missing < 0 && groupAdded) return
-        if (!shiftGroup(kept, Math.sign(missing), random)) return
+        if (missing < 0 && groupAdded) return first === 0
+        if (!shiftGroup(kept, among.groups, Math.sign(missing), random)) return false
         groupAdded ||= missing > 0
       }
+      return true
     },
     project: (wanted) => [...projectToSparsity(model, wanted, sparsity)],
     fromLogits: (logits) => [...projectToSparsity(model, wishesOf(logits, model, sparsity), sparsity)],
@@ -157,7 +174,19 @@ export function createPolicySpace(model: PrunableModel, sparsity: number): Polic
   }
 }
 
-/** Element of an array whose length the caller knows: inner loops cannot afford a checked access. */
+function rememberFirst<T>(create: (first: number) => T): (first: number) => T {
+  const known = new Map<number, T>()
+  return (first) => {
+    const value = known.get(first) ?? create(first)
+    known.set(first, value)
+    return value
+  }
+}
+
+/**
+ * Element of an array whose length the caller knows. The innermost loops read elements by themselves: a function that
+ * sees arrays of every kind is several times slower.
+ */
 export function at(array: ArrayLike<number>, index: number): number {
   return array[index] as number
 }

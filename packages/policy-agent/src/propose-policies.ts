@@ -1,6 +1,7 @@
 import { type AgentKind, EspalierError, type KeptUnits, type ProposeResult } from '@espalier/contracts'
 import {
   createRandomGenerator,
+  hashUnits,
   type PolicyRules,
   type PolicyTarget,
   type PrunableModel,
@@ -9,7 +10,7 @@ import {
 import type { PolicyFront } from './policy-front.js'
 import type { PolicyNetworkCheckpoint } from './policy-network.js'
 import { proposeWithNetwork } from './propose-with-network.js'
-import { hashUnits, type ScorerSource } from './scored-policy.js'
+import type { ScorerSource } from './scored-policy.js'
 import { planEffort, type SearchEffort } from './search-effort.js'
 
 export interface ProposeTask {

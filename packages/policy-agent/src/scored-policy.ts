@@ -1,5 +1,4 @@
-/** Bound once: the lookup of a global can cost more than the multiplication. */
-const { imul } = Math
+import { hashUnits } from '@espalier/pruning'
 
 /** Predicted log-perplexity of a policy: lower is better. */
 export type Scorer = (kept: readonly number[]) => number
@@ -29,17 +28,4 @@ export function rankDistinct(policies: readonly ScoredPolicy[]): ScoredPolicy[] 
     return true
   })
   return distinct.sort((a, b) => a.score - b.score)
-}
-
-/**
- * 53 bits out of two 32-bit multiplicative hashes: among a million policies two collide with probability 6e-5, and
- * then one candidate is lost. Text keys cost more than the predictor.
- */
-export function hashUnits(kept: readonly number[]): number {
-  let [high, low] = [0x9e3779b9, 0x85ebca6b]
-  for (const units of kept) {
-    high = imul(high ^ units, 0x01000193) ^ (high >>> 15)
-    low = imul(low + units, 0xc2b2ae35) ^ (low >>> 13)
-  }
-  return (high >>> 11) * 2 ** 32 + (low >>> 0)
 }

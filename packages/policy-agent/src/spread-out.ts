@@ -16,8 +16,8 @@ const MOST_PUSHES = 200
  * such policies. An evaluator computes what policies have in common once, so a round costs less time.
  */
 const COMMON_SHARE = 2 / 3
-/** Mutations tried for one that leaves the common modules alone. */
-const MOST_MUTATIONS = 100
+/** Mutations tried for one that needs no change of the common modules. */
+const MOST_MUTATIONS = 20
 
 interface Spread {
   readonly space: PolicySpace
@@ -112,8 +112,7 @@ function mutateAfter(
 ): MutableUnits {
   for (let attempt = 0; attempt < MOST_MUTATIONS; attempt++) {
     const mutated = [...kept]
-    mutate(space, mutated, random)
-    if (hasPrefix(mutated, kept, common)) return mutated
+    if (mutate(space, mutated, random, common) || common === 0) return mutated
   }
   return [...kept]
 }

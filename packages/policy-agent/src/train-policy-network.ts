@@ -91,7 +91,7 @@ function estimateGradient(
     const direction = Float64Array.from(mean, () => random.normal())
     directions.push(direction)
     for (const sign of [noise, -noise]) {
-      scores.push(score(space.fromLogits(mean.map((logit, m) => logit + sign * at(direction, m)))))
+      scores.push(score(space.fromLogits(mean.map((logit, m) => logit + sign * (direction[m] as number)))))
     }
   }
   const deviation = standardDeviation(scores)
@@ -100,7 +100,7 @@ function estimateGradient(
   directions.forEach((direction, pair) => {
     const advantage = (at(scores, 2 * pair) - at(scores, 2 * pair + 1)) / deviation
     const weight = advantage / (noise * 2 * pairsPerSparsity)
-    for (let m = 0; m < gradient.length; m++) gradient[m] = at(gradient, m) + weight * at(direction, m)
+    for (let m = 0; m < gradient.length; m++) gradient[m] = (gradient[m] as number) + weight * (direction[m] as number)
   })
   return gradient
 }

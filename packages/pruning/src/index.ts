@@ -10,6 +10,7 @@ export {
   type RuleSettings,
 } from './constraints/policy-rules.js'
 export { contextLengthOf, costOf, createResourceCost } from './constraints/resource-cost.js'
+export { hashUnits } from './hash-units.js'
 export {
   channelImportance,
   type ModuleStatistics,

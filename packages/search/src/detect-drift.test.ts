@@ -13,6 +13,9 @@ describe('drift', () => {
     [3, 3, true],
     [1, 3, false],
     [0, 0, false],
+    // P(X >= 625) = 0.19, P(X >= 645) = 0.028 for six thousand.
+    [625, 6000, false],
+    [645, 6000, true],
   ])('of %i misses in %i measurements: %s', (misses, count, expected) => {
     expect(detectDrift(misses, count)).toBe(expected)
   })

@@ -8,16 +8,15 @@ const SIGNIFICANCE = 0.05
  * @param misses of `count` measurements
  */
 export function detectDrift(misses: number, count: number): boolean {
+  if (misses === 0) return false
+  // The first term by its logarithm: binomial coefficients of long rounds are larger than any number.
+  let logarithm = misses * Math.log(MISS_RATE) + (count - misses) * Math.log(1 - MISS_RATE)
+  for (let i = 1; i <= misses; i++) logarithm += Math.log((count - misses + i) / i)
+  let term = Math.exp(logarithm)
   let tail = 0
   for (let k = misses; k <= count; k++) {
-    tail += binomial(count, k) * MISS_RATE ** k * (1 - MISS_RATE) ** (count - k)
+    tail += term
+    term *= ((count - k) / (k + 1)) * (MISS_RATE / (1 - MISS_RATE))
   }
-  return misses > 0 && tail < SIGNIFICANCE
-}
-
-/** n choose k. */
-function binomial(n: number, k: number): number {
-  let value = 1
-  for (let i = 1; i <= k; i++) value *= (n - k + i) / i
-  return value
+  return tail < SIGNIFICANCE
 }

@@ -1,5 +1,6 @@
 export { chooseCompensation } from './choose-method.js'
 export { type BudgetPlan, type BudgetSettings, minimumBudget, planBudget } from './plan-budget.js'
-export { planNextSteps } from './plan-next-steps.js'
+export { createSearchPlanner, planNextSteps, type SearchPlanner } from './plan-next-steps.js'
 export { searchFront } from './search-front.js'
 export { trainingEvaluations } from './training-evaluations.js'
+export { TrainingSelection } from './training-selection.js'

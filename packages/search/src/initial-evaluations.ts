@@ -89,7 +89,7 @@ export class EvaluationList {
   }
 
   #isMeasured(kept: KeptUnits, windows: number): boolean {
-    const measuredOn = (count: number) => this.#view.findMeasurement(kept, 'validation', count) !== undefined
+    const measuredOn = (count: number) => this.#view.isMeasured(kept, 'validation', count)
     return measuredOn(windows) || measuredOn(this.#view.settings.validationWindows)
   }
 }

@@ -89,9 +89,14 @@ export function planBudget(
 }
 
 /** Uniform policies that are measured only to choose the metric. */
-export function planTrials({ metric, budget }: Pick<BudgetSettings, 'metric' | 'budget'>): number {
+function planTrials({ metric, budget }: Pick<BudgetSettings, 'metric' | 'budget'>): number {
   const extra = importanceMetrics.length - 1
   return metric === 'auto' && extra <= budget * TRIAL_SHARE ? extra : 0
+}
+
+/** Metrics tried before the search; 0: the metric is given, or the budget too small. */
+export function countTrials(settings: Pick<BudgetSettings, 'metric' | 'budget'>): number {
+  return planTrials(settings) === 0 ? 0 : importanceMetrics.length
 }
 
 function planFinalists({ budget, finalists, targets }: BudgetSettings): number {

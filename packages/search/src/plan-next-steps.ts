@@ -1,25 +1,56 @@
-import type { NewStep, RecordedError, SearchPlan, SearchRecord, StepRecord } from '@espalier/contracts'
+import type {
+  EarlierEvaluation,
+  NewStep,
+  RecordedError,
+  SearchOutline,
+  SearchPlan,
+  SearchRecord,
+  StepRecord,
+} from '@espalier/contracts'
 import { findFailure } from './find-failure.js'
 import { searchPhases } from './search-phases.js'
 import { progressOf } from './search-progress.js'
 import { resultOf } from './search-result.js'
 import { SearchView } from './search-view.js'
+import { StepLedger } from './step-ledger.js'
+
+/** Plans a search from its steps, of which it keeps in memory only what planning needs. */
+export interface SearchPlanner {
+  /** Every step once, by round and index. */
+  add(step: StepRecord): void
+  /** @param earlier what the search starts from; left out: nothing */
+  plan(earlier?: readonly EarlierEvaluation[]): SearchPlan
+}
+
+export function createSearchPlanner(search: SearchOutline): SearchPlanner {
+  const ledger = new StepLedger(search.settings)
+  return {
+    add: (step) => ledger.add(step),
+    plan: (earlier) => planFrom(new SearchView(search, ledger, earlier)),
+  }
+}
 
 /**
  * The search as a state machine: from everything recorded to what is to be done next. Pure: the same record
  * gives the same plan, so a plan that was lost is simply made again.
  */
 export function planNextSteps(record: SearchRecord): SearchPlan {
-  const view = new SearchView(record)
+  const planner = createSearchPlanner(record)
+  for (const step of inOrder(record.steps)) planner.add(step)
+  return planner.plan(record.earlier)
+}
+
+function planFrom(view: SearchView): SearchPlan {
   const failure = findFailure(view)
   if (failure) return planOf(view, 'FAILED', [], failure)
 
   for (const phase of searchPhases(view)) {
-    const [first, end] = phase.indices ?? [0, Number.POSITIVE_INFINITY]
-    const existing = view.stepsOf(phase.kind, phase.round).filter(({ index }) => index >= first && index < end)
-    if (existing.length > 0) {
-      if (existing.every(hasEnded)) continue
-      return planOf(view, isUnclaimed(phase.state, existing) ? 'QUEUED' : phase.state, [])
+    const existing = view.ledger.countOf(phase.kind, phase.round, phase.part)
+    if (existing.total > 0) {
+      if (existing.ended === existing.total) continue
+      // Until a worker takes its first step a search stands in the queue.
+      const isUnclaimed = phase.state === 'PREPARING' && existing.pending === existing.total
+      return planOf(view, isUnclaimed ? 'QUEUED' : phase.state, [])
     }
     const steps = phase.create()
     if (steps.length > 0) return planOf(view, phase.state === 'PREPARING' ? 'QUEUED' : phase.state, steps)
@@ -27,13 +58,9 @@ export function planNextSteps(record: SearchRecord): SearchPlan {
   return planOf(view, 'SUCCEEDED', [])
 }
 
-function hasEnded(step: StepRecord): boolean {
-  return step.state === 'DONE' || step.state === 'FAILED' || step.state === 'CANCELLED'
-}
-
-/** Until a worker takes its first step a search stands in the queue. */
-function isUnclaimed(state: SearchPlan['state'], steps: readonly StepRecord[]): boolean {
-  return state === 'PREPARING' && steps.every((step) => step.state === 'PENDING')
+/** By round and index, whatever order the rows came in: the same record gives the same plan. */
+export function inOrder(steps: readonly StepRecord[]): StepRecord[] {
+  return steps.toSorted((a, b) => a.round - b.round || a.index - b.index)
 }
 
 function planOf(

@@ -1,7 +1,16 @@
-import type { FrontPoint, Resource, SearchFront, SearchRecord } from '@espalier/contracts'
+import {
+  type FrontPoint,
+  isSameMethod,
+  methodOf,
+  type Resource,
+  type SearchFront,
+  type SearchRecord,
+} from '@espalier/contracts'
 import { costOf, createResourceCost } from '@espalier/pruning'
 import { type Measurement, policyKey } from './measurement.js'
+import { inOrder } from './plan-next-steps.js'
 import { SearchView } from './search-view.js'
+import { StepLedger } from './step-ledger.js'
 
 /**
  * The Pareto fronts of what a search has measured so far or started from: perplexity against size, and against time
@@ -9,9 +18,11 @@ import { SearchView } from './search-view.js'
  */
 export function searchFront(record: SearchRecord): SearchFront {
   const { settings, shape } = record
-  const view = new SearchView(record)
+  const ledger = new StepLedger(settings)
+  for (const step of record.steps) ledger.add(step)
+  const view = new SearchView(record, ledger, record.earlier)
   const measured = new Map<string, Measurement>()
-  for (const measurement of view.measurements) {
+  for (const measurement of [...view.additional, ...ownMeasurements(record, view)]) {
     const { split, windows, keptUnits } = measurement.payload
     if (split === 'validation' && windows === settings.validationWindows)
       measured.set(policyKey(keptUnits), measurement)
@@ -44,6 +55,14 @@ export function searchFront(record: SearchRecord): SearchFront {
     size: paretoFront(points, ({ parameters }) => parameters),
     speed: time && paretoFront(points, ({ secondsPerToken }) => secondsPerToken ?? 0),
   }
+}
+
+/** What the search has measured under its method, in the order of planning. */
+function ownMeasurements({ steps, settings }: SearchRecord, { chosen }: SearchView): Measurement[] {
+  return inOrder(steps)
+    .filter((step) => step.kind === 'evaluate')
+    .flatMap(({ state, payload, result }) => (state === 'DONE' && result ? [{ payload, result }] : []))
+    .filter(({ payload }) => chosen !== null && isSameMethod(methodOf({ payload, settings }), chosen))
 }
 
 /** The points that no other beats in cost or perplexity without losing in the other; of equal ones the first. */

@@ -1,18 +1,19 @@
 import type { NewStep, PrepareResult, SearchPlan, StepKind } from '@espalier/contracts'
 import { exportSteps, finalEvaluations, finalWindows, testEvaluations } from './final-steps.js'
 import { initialEvaluations, trialEvaluations } from './initial-evaluations.js'
-import { type BudgetPlan, planBudget } from './plan-budget.js'
-import { countTrials, type SearchView } from './search-view.js'
+import { type BudgetPlan, countTrials, planBudget } from './plan-budget.js'
+import type { SearchView } from './search-view.js'
 import { expectedImprovement, selectPolicies } from './select-policies.js'
+import type { EvaluationPart } from './step-ledger.js'
 
 /** Steps that are created together, and that must all have ended before the search goes on. */
 export interface Phase {
   readonly state: SearchPlan['state']
   readonly kind: StepKind
   readonly round: number
-  /** Indices of its steps, from the first up to before the second; default: all of the kind and round. */
-  readonly indices?: readonly [first: number, end: number]
-  /** Called once, when no step of this kind and round (and these indices) exists yet. */
+  /** Which evaluations of the round; default: all steps of the kind and round. */
+  readonly part?: EvaluationPart
+  /** Called once, when no step of this kind and round (and part) exists yet. */
   readonly create: () => readonly NewStep[]
 }
 
@@ -60,9 +61,8 @@ export function* searchPhases(view: SearchView): Generator<Phase, void> {
 function* initialPhases(view: SearchView, budget: BudgetPlan): Generator<Phase> {
   const trials = countTrials(view.settings)
   const phase = { state: 'SEARCHING', kind: 'evaluate', round: 0 } as const
-  if (trials > 0) yield { ...phase, indices: [0, trials], create: () => trialEvaluations(view) }
-  const indices = [trials, Number.POSITIVE_INFINITY] as const
-  yield { ...phase, indices, create: () => initialEvaluations(view, budget, trials) }
+  if (trials > 0) yield { ...phase, part: 'trials', create: () => trialEvaluations(view) }
+  yield { ...phase, part: 'others', create: () => initialEvaluations(view, budget, trials) }
 }
 
 /** Gram matrices are recorded where weights will be fitted. */
@@ -86,7 +86,7 @@ function* searchRound(
   yield { state, kind: 'propose', round, create: () => [step('propose', round, proposePayload(view, count, explores))] }
   if (guided) {
     yield { state, kind: 'score', round, create: () => [step('score', round, {})] }
-    const evaluated = view.stepsOf('evaluate', round).length > 0
+    const evaluated = view.ledger.countOf('evaluate', round).total > 0
     if (!evaluated && expectedImprovement(view, round) < view.settings.minimumImprovement) return 'converged'
   }
   yield { state, kind: 'evaluate', round, create: () => selectPolicies(view, round, count) }

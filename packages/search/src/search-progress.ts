@@ -1,9 +1,7 @@
 import type { SearchPlan, SearchProgress, SearchResult } from '@espalier/contracts'
 import { comparedCompensations, densePolicy, finalWindows } from './final-steps.js'
-import type { Measurement } from './measurement.js'
 import { planBudget } from './plan-budget.js'
 import { roundErrors } from './round-errors.js'
-import { costOf } from './rungs.js'
 import { hasLongerFinal } from './search-phases.js'
 import type { SearchView } from './search-view.js'
 
@@ -19,12 +17,12 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
   const errors = roundErrors(view)
   return {
     state,
-    round: Math.min(currentRound(view), budget.perRound.length),
+    round: Math.min(view.ledger.lastRound, budget.perRound.length),
     rounds: budget.perRound.length,
     evaluationsDone: countEvaluations(view).total,
     evaluationsBudget: settings.budget,
     ...(view.earlier.length > 0 ? { earlierEvaluations: view.earlier.length } : {}),
-    ...(startsFromRelated(view) ? { relatedModel: true } : {}),
+    ...(view.ledger.lastTrained?.result?.related ? { relatedModel: true } : {}),
     fraction: state === 'SUCCEEDED' ? 1 : fractionDone(view),
     densePerplexity: measured(densePolicy(view)),
     targets: settings.targets.map((target, targetIndex) => ({
@@ -39,45 +37,21 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
 }
 
 /** Own real evaluations on the validation split, the final ones included, in full ones and by their windows. */
-export function countEvaluations(view: SearchView): SearchResult['evaluations'] {
-  const counts = new Map<number, number>()
-  let total = 0
-  for (const { payload } of onValidation(view)) {
-    counts.set(payload.windows, (counts.get(payload.windows) ?? 0) + 1)
-    total += costOf(payload, view.settings)
-  }
+export function countEvaluations({ ledger, earlier }: SearchView): SearchResult['evaluations'] {
+  const { full, byWindows: counts } = ledger.evaluations
   const byWindows = [...counts].sort(([a], [b]) => a - b).map(([windows, evaluations]) => ({ windows, evaluations }))
-  const earlier = view.earlier.length > 0 ? { earlier: view.earlier.length } : {}
-  return { total: Number(total.toFixed(6)), byWindows, ...earlier }
+  return { total: Number(full.toFixed(6)), byWindows, ...(earlier.length > 0 ? { earlier: earlier.length } : {}) }
 }
 
 /** Seconds of all evaluations on the validation split, and how many of these went into fitting weights. */
-export function evaluationTimes(view: SearchView): { readonly seconds: number; readonly fitSeconds: number } {
-  const total = (secondsOf: (measurement: Measurement) => number) =>
-    onValidation(view).reduce((sum, measurement) => sum + secondsOf(measurement), 0)
-  return { seconds: total(({ result }) => result.seconds), fitSeconds: total(({ result }) => result.fitSeconds ?? 0) }
-}
-
-function onValidation(view: SearchView): Measurement[] {
-  return view.allMeasurements.filter(({ payload }) => payload.split === 'validation')
-}
-
-function startsFromRelated(view: SearchView): boolean {
-  const trained = [...view.steps].filter((step) => step.kind === 'train' && step.result !== null)
-  const last = trained.sort((a, b) => b.round - a.round)[0]
-  return last?.kind === 'train' && last.result?.related === true
-}
-
-function currentRound(view: SearchView): number {
-  let round = 0
-  for (const step of view.steps) round = Math.max(round, step.round)
-  return round
+export function evaluationTimes({ ledger }: SearchView): { readonly seconds: number; readonly fitSeconds: number } {
+  const { seconds, fitSeconds } = ledger.evaluations
+  return { seconds, fitSeconds }
 }
 
 /** Work is counted in windows evaluated, because evaluations are where the time goes. */
 function fractionDone(view: SearchView): number {
-  const done = view.allMeasurements.reduce((sum, { payload }) => sum + payload.windows, 0)
-  return Math.min(0.999, done / expectedWindows(view))
+  return Math.min(0.999, view.ledger.evaluations.windows / expectedWindows(view))
 }
 
 function expectedWindows(view: SearchView): number {

@@ -8,7 +8,7 @@ import type { SearchView } from './search-view.js'
 /** What the search found so far; null before anything was measured. */
 export function resultOf(view: SearchView): SearchResult | null {
   const prepared = view.findResult('prepare', 0)
-  if (!prepared || view.allMeasurements.length === 0) return null
+  if (!prepared || view.ledger.evaluations.done === 0) return null
   const dense = densePolicy(view)
   return {
     dense: {

@@ -1,20 +1,19 @@
 import {
   type ChosenMethod,
   type Compensation,
+  type EarlierEvaluation,
   EspalierError,
   importanceMetrics,
   isSameMethod,
   type KeptUnits,
   type ModelShape,
   methodOf,
-  type NewStep,
   needsLatencies,
   type PruningMethod,
-  type SearchRecord,
+  type SearchOutline,
   type SearchSettings,
   type Split,
   type StepKind,
-  type StepRecord,
   type StepResult,
 } from '@espalier/contracts'
 import {
@@ -27,43 +26,37 @@ import {
 import { chooseCompensation, chooseMetric, trialTargetIndex } from './choose-method.js'
 import { createKnowledge, type EarlierKnowledge, fittingTarget, nothingKnown } from './earlier-knowledge.js'
 import { type Measurement, policyKey } from './measurement.js'
-import { planTrials } from './plan-budget.js'
+import { countTrials } from './plan-budget.js'
+import type { StepLedger } from './step-ledger.js'
 
-/** Read access to a search record: steps by key, measurements by policy. Built once for each planning. */
+/** What a plan reads: a ledger of the steps, what the search starts from, and what follows from both. */
 export class SearchView {
   readonly settings: SearchSettings
   readonly model: PrunableModel
+  readonly ledger: StepLedger
   readonly #shape: ModelShape
   #rules: PolicyRules | undefined
   #knowledge: EarlierKnowledge | undefined
   readonly compensation: Compensation
   /** null: not chosen yet. */
   readonly chosen: ChosenMethod | null
-  /** All that was measured, under whatever method. */
-  readonly allMeasurements: readonly Measurement[]
   /** What earlier searches measured under the method of the search, each with the target whose policy it is. */
   readonly earlier: readonly Measurement[]
-  /** What was measured under the method of the search, by earlier searches too; each policy once. */
-  readonly measurements: readonly Measurement[]
-  readonly #steps = new Map<string, StepRecord>()
-  readonly #measured = new Map<string, Measurement>()
+  /** Of these, what the search itself has not measured. */
+  readonly additional: readonly Measurement[]
 
-  constructor(record: SearchRecord) {
-    this.settings = record.settings
-    this.#shape = record.shape
-    this.model = createPrunableModel(record.shape)
-    for (const step of record.steps) this.#steps.set(stepKey(step), step)
-    const compensation = chooseCompensation(record.settings, record.shape)
+  constructor({ settings, shape }: SearchOutline, ledger: StepLedger, earlier: readonly EarlierEvaluation[] = []) {
+    this.settings = settings
+    this.#shape = shape
+    this.model = createPrunableModel(shape)
+    this.ledger = ledger
+    const compensation = chooseCompensation(settings, shape)
     this.compensation = compensation.chosen
-    this.allMeasurements = measurementsOf(record.steps)
-    for (const measurement of this.allMeasurements) this.#measured.set(this.#keyOf(measurement), measurement)
     this.chosen = this.#choose(compensation.reason)
     const { chosen } = this
     const isChosen = (measurement: Measurement) => chosen !== null && isSameMethod(this.#methodOf(measurement), chosen)
-    this.earlier = this.#findTargets((record.earlier ?? []).filter(isChosen))
-    const additional = this.earlier.filter((measurement) => !this.#measured.has(this.#keyOf(measurement)))
-    for (const measurement of additional) this.#measured.set(this.#keyOf(measurement), measurement)
-    this.measurements = [...additional, ...this.allMeasurements.filter(isChosen)]
+    this.earlier = this.#findTargets(earlier.filter(isChosen))
+    this.additional = this.earlier.filter(({ payload }) => !this.#isOwn(payload))
   }
 
   /** The method of the search. */
@@ -71,14 +64,6 @@ export class SearchView {
     if (this.chosen === null) throw new EspalierError('INTERNAL', 'The search has not chosen its method yet')
     const { metric, compensation } = this.chosen
     return { metric, compensation }
-  }
-
-  get steps(): Iterable<StepRecord> {
-    return this.#steps.values()
-  }
-
-  findStep(step: Pick<NewStep, 'kind' | 'round' | 'index'>): StepRecord | undefined {
-    return this.#steps.get(stepKey(step))
   }
 
   /** Which policies the search may measure; undefined while that depends on latencies that are not measured yet. */
@@ -102,41 +87,49 @@ export class SearchView {
     throw new EspalierError('INTERNAL', `The search has no target ${index}`, { targets: this.rules.targets.length })
   }
 
-  /** Steps of one kind in a round, by index; empty when they have not been created yet. */
-  stepsOf(kind: StepKind, round: number): StepRecord[] {
-    return [...this.#steps.values()]
-      .filter((step) => step.kind === kind && step.round === round)
-      .sort((a, b) => a.index - b.index)
+  /** Result of a step that measures nothing; undefined if it is not done, or failed. */
+  findResult<K extends Exclude<StepKind, 'evaluate'>>(kind: K, round: number, index = 0): StepResult<K> | undefined {
+    return (this.ledger.findStep(kind, round, index)?.result as StepResult<K> | null | undefined) ?? undefined
   }
 
-  /** Result of a step that is done; undefined if it is not, or failed. */
-  findResult<K extends StepKind>(kind: K, round: number, index = 0): StepResult<K> | undefined {
-    const step = this.#steps.get(stepKey({ kind, round, index }))
-    return (step?.result as StepResult<K> | null | undefined) ?? undefined
+  /** Whether exactly this policy was measured on these windows, by default under the method of the search. */
+  isMeasured(kept: KeptUnits, split: Split, windows: number): boolean {
+    if (this.chosen === null) return false
+    return (
+      this.ledger.isMeasured(this.chosen, kept, split, windows) || this.#findEarlier(kept, split, windows) !== undefined
+    )
   }
 
-  /** The measurement of exactly this policy on these windows, by default under the method of the search. */
+  /**
+   * The measurement of exactly this policy on these windows, by default under the method of the search. Only of policies
+   * that are compared or reported: dense, uniform, the best of each target and what earlier searches measured.
+   */
   findMeasurement(
     kept: KeptUnits,
     split: Split,
     windows: number,
     method: PruningMethod | null = this.chosen,
   ): Measurement | undefined {
-    return method === null ? undefined : this.#measured.get(measurementKey(method, kept, split, windows))
+    if (method === null) return undefined
+    const own = this.ledger.findMeasurement(method, kept, split, windows)
+    return own ?? (method === this.chosen ? this.#findEarlier(kept, split, windows) : undefined)
   }
 
   /**
-   * Policies made for a target and measured on the windows of the search, best first, each once. On tiny models
-   * two targets may share their uniform policy, so that one is found by itself.
+   * The best of the policies made for a target and measured on the windows of the search, best first, each once. On tiny
+   * models two targets may share their uniform policy, so that one is found by itself.
    */
   rankedForTarget(targetIndex: number): Measurement[] {
+    if (this.chosen === null) return []
     const { validationWindows } = this.settings
-    const uniform = policyKey(this.targetAt(targetIndex).uniform())
-    return this.measurements
-      .filter(({ payload }) => payload.targetIndex === targetIndex || policyKey(payload.keptUnits) === uniform)
+    const uniform = this.findMeasurement(this.targetAt(targetIndex).uniform(), 'validation', validationWindows)
+    const earlier = this.additional
+      .filter(({ payload }) => payload.targetIndex === targetIndex)
       .filter(({ payload }) => payload.split === 'validation')
       .filter(({ payload }) => payload.windows === validationWindows)
-      .sort((a, b) => a.result.logPerplexity - b.result.logPerplexity)
+    const found = [...earlier, ...this.ledger.bestOf(this.chosen, targetIndex)]
+    if (uniform && !found.includes(uniform)) found.push(uniform)
+    return found.sort((a, b) => a.result.logPerplexity - b.result.logPerplexity)
   }
 
   /** What earlier searches leave less to measure. */
@@ -155,9 +148,15 @@ export class SearchView {
     })
   }
 
-  #keyOf(measurement: Measurement): string {
-    const { keptUnits, split, windows } = measurement.payload
-    return measurementKey(this.#methodOf(measurement), keptUnits, split, windows)
+  #isOwn({ keptUnits, split, windows }: Measurement['payload']): boolean {
+    return this.chosen !== null && this.ledger.isMeasured(this.chosen, keptUnits, split, windows)
+  }
+
+  #findEarlier(kept: KeptUnits, split: Split, windows: number): Measurement | undefined {
+    const key = policyKey(kept)
+    return this.additional.find(
+      ({ payload }) => payload.split === split && payload.windows === windows && policyKey(payload.keptUnits) === key,
+    )
   }
 
   #methodOf({ payload }: Measurement): PruningMethod {
@@ -179,8 +178,7 @@ export class SearchView {
   #trials(): ChosenMethod['trials'] | null {
     const count = countTrials(this.settings)
     if (count === 0) return []
-    const steps = this.stepsOf('evaluate', 0).filter(({ index }) => index < count)
-    if (steps.length < count || steps.some(({ state }) => state === 'PENDING' || state === 'RUNNING')) return null
+    if (this.ledger.countOf('evaluate', 0, 'trials').ended < count) return null
     const target = this.targetAt(trialTargetIndex(this.rules.targets))
     const { compensation } = this
     const { validationWindows: windows } = this.settings
@@ -192,30 +190,4 @@ export class SearchView {
         null,
     }))
   }
-}
-
-/** Metrics tried before the search; 0: the metric is given, or the budget too small. */
-export function countTrials(settings: Pick<SearchSettings, 'metric' | 'budget'>): number {
-  return planTrials(settings) === 0 ? 0 : importanceMetrics.length
-}
-
-function stepKey(step: Pick<NewStep, 'kind' | 'round' | 'index'>): string {
-  return `${step.round}/${step.kind}/${step.index}`
-}
-
-function measurementKey(
-  { metric, compensation }: PruningMethod,
-  kept: KeptUnits,
-  split: Split,
-  windows: number,
-): string {
-  return `${metric}/${compensation}/${split}/${windows}/${policyKey(kept)}`
-}
-
-/** In the order of creation, whatever order the rows came in: the same record gives the same plan. */
-function measurementsOf(steps: readonly StepRecord[]): Measurement[] {
-  return steps
-    .filter((step) => step.kind === 'evaluate')
-    .sort((a, b) => a.round - b.round || a.index - b.index)
-    .flatMap((step) => (step.state === 'DONE' && step.result ? [{ payload: step.payload, result: step.result }] : []))
 }

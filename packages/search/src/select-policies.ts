@@ -83,7 +83,7 @@ function exploration(index: number, count: number): number {
 }
 
 function isMeasured(view: SearchView, kept: KeptUnits): boolean {
-  return view.findMeasurement(kept, 'validation', view.settings.validationWindows) !== undefined
+  return view.isMeasured(kept, 'validation', view.settings.validationWindows)
 }
 
 /** Without scores (random agent) every candidate is as good as another: the order proposed stands. */

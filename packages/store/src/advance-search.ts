@@ -2,9 +2,12 @@ import { isDeepStrictEqual } from 'node:util'
 import {
   type KeptUnits,
   type MemoryNeeds,
+  type ModelShape,
   type NewStep,
+  type ProposeResult,
   type SearchPlan,
-  type SearchRecord,
+  type SearchSettings,
+  type SearchSource,
   type SearchState,
   terminalSearchStates,
 } from '@espalier/contracts'
@@ -13,10 +16,10 @@ import type { Database, Queryable } from './database.js'
 import { chooseEarlierEvaluations } from './earlier-evaluations.js'
 import { appendEvents } from './events.js'
 import { createId } from './ids.js'
-import { toJson } from './json.js'
+import { fromJson, toJson } from './json.js'
 import { keptHashOf } from './kept-hash.js'
 import type { NewEvent, PolicyOrigin, StepRef } from './records.js'
-import { cancelPendingSteps, idleStates, loadSearchSteps } from './search-rows.js'
+import { cancelPendingSteps, idleStates, readSearchSteps } from './search-rows.js'
 import type { AdvancedSearch, PlannedSearch } from './store.js'
 
 interface LockedSearch {
@@ -35,17 +38,18 @@ interface LockedSearch {
 export async function advanceSearch(
   { transaction }: Database,
   searchId: string,
-  plan: (record: SearchRecord) => PlannedSearch,
+  plan: (source: SearchSource) => PlannedSearch | Promise<PlannedSearch>,
 ): Promise<AdvancedSearch | undefined> {
   try {
     return await transaction(async (tx) => {
       const search = await lockSearch(tx, searchId)
       if (search === undefined) return undefined
-      const record = await loadSearchSteps(tx, search)
-      const earlier = await chooseEarlierEvaluations(tx, search, record)
-      const next = plan(earlier ? { ...record, earlier } : record)
+      const outline = { settings: fromJson<SearchSettings>(search.settings), shape: fromJson<ModelShape>(search.shape) }
+      const earlier = await chooseEarlierEvaluations(tx, search, outline)
+      const steps = readSearchSteps(tx, searchId)
+      const next = await plan({ ...outline, steps, ...(earlier ? { earlier } : {}) })
       if (next.memoryNeeds !== undefined) await writeMemoryNeeds(tx, searchId, next.memoryNeeds)
-      const created = await createSteps(tx, search, record, next.steps)
+      const created = await createSteps(tx, search, next.steps)
       await writeSearch(tx, search, next)
       return { created, state: next.state }
     })
@@ -79,11 +83,8 @@ async function writeMemoryNeeds(tx: Queryable, searchId: string, needs: MemoryNe
 async function createSteps(
   tx: Queryable,
   { id: searchId, teamId }: LockedSearch,
-  record: SearchRecord,
-  wanted: readonly NewStep[],
+  steps: readonly NewStep[],
 ): Promise<readonly StepRef[]> {
-  const existing = new Set(record.steps.map(stepKey))
-  const steps = wanted.filter((step) => !existing.has(stepKey(step)))
   if (steps.length === 0) return []
   const created = await tx.step.createManyAndReturn({
     data: steps.map(({ kind, round, index, payload }) => ({
@@ -98,7 +99,8 @@ async function createSteps(
     skipDuplicates: true,
     select: { id: true, kind: true },
   })
-  const policies = steps.flatMap((step) => (step.kind === 'evaluate' ? [toPolicy(step, record)] : []))
+  const originOf = await proposalOrigins(tx, searchId, steps)
+  const policies = steps.flatMap((step) => (step.kind === 'evaluate' ? [toPolicy(step, originOf)] : []))
   if (policies.length > 0) {
     await tx.policy.createMany({
       data: policies.map((policy) => ({ id: createId('pol'), searchId, teamId, ...policy })),
@@ -108,31 +110,25 @@ async function createSteps(
   return created
 }
 
-const stepKey = ({ round, kind, index }: Pick<NewStep, 'round' | 'kind' | 'index'>) => `${round} ${kind} ${index}`
-
-function toPolicy({ round, payload }: NewStep<'evaluate'>, record: SearchRecord) {
-  const keptHash = keptHashOf(payload)
-  const origin = payload.purpose === 'proposal' ? proposalOrigin(record, round, payload.keptUnits) : payload.purpose
-  return {
-    keptHash,
-    kept: [...payload.keptUnits],
-    sparsity: payload.sparsity,
-    origin,
-    targetIndex: payload.targetIndex,
-    round,
-  }
+function toPolicy({ round, payload }: NewStep<'evaluate'>, originOf: (keptUnits: KeptUnits) => PolicyOrigin) {
+  const { keptUnits, purpose, sparsity, targetIndex } = payload
+  const origin = purpose === 'proposal' ? originOf(keptUnits) : purpose
+  return { keptHash: keptHashOf(payload), kept: [...keptUnits], sparsity, origin, targetIndex, round }
 }
 
-/** Which part of the agent proposed the policy, as the propose step of its round says. */
-function proposalOrigin(record: SearchRecord, round: number, keptUnits: KeptUnits): PolicyOrigin {
-  for (const step of record.steps) {
-    if (step.kind !== 'propose' || step.round !== round || step.result === null) continue
-    for (const { policies } of step.result.targets) {
-      const proposed = policies.find((policy) => isDeepStrictEqual(policy.keptUnits, keptUnits))
-      if (proposed !== undefined) return proposed.origin
-    }
-  }
-  return 'proposal'
+/** Which part of the agent proposed a policy, as the propose step of its round says. */
+async function proposalOrigins(
+  tx: Queryable,
+  searchId: string,
+  steps: readonly NewStep[],
+): Promise<(keptUnits: KeptUnits) => PolicyOrigin> {
+  const first = steps.find((step) => step.kind === 'evaluate' && step.payload.purpose === 'proposal')
+  const rows = first
+    ? await tx.step.findMany({ where: { searchId, kind: 'propose', round: first.round }, select: { result: true } })
+    : []
+  const results = rows.flatMap(({ result }) => fromJson<ProposeResult | null>(result) ?? [])
+  const proposed = results.flatMap(({ targets }) => targets.flatMap(({ policies }) => policies))
+  return (keptUnits) => proposed.find((policy) => isDeepStrictEqual(policy.keptUnits, keptUnits))?.origin ?? 'proposal'
 }
 
 async function writeSearch(tx: Queryable, search: LockedSearch, plan: SearchPlan): Promise<void> {

@@ -88,8 +88,8 @@ const evaluate = (
 /** What the search is planned with. */
 async function earlierOf({ id }: SearchRow): Promise<readonly EarlierEvaluation[] | undefined> {
   let seen: readonly EarlierEvaluation[] | undefined
-  await store.searches.advance(id, (record) => {
-    seen = record.earlier
+  await store.searches.advance(id, (source) => {
+    seen = source.earlier
     return planOf([])
   })
   return seen

@@ -2,7 +2,8 @@ import {
   type EarlierEvaluation,
   type ModelShape,
   methodOf,
-  type SearchRecord,
+  type SearchOutline,
+  type StepKind,
   startsFromEarlier,
 } from '@espalier/contracts'
 import type { Queryable } from './database.js'
@@ -38,17 +39,22 @@ const BEST_OF_A_TARGET = 6
 export async function chooseEarlierEvaluations(
   tx: Queryable,
   search: { readonly id: string; readonly transfer: unknown },
-  { settings, shape, steps }: SearchRecord,
+  { settings, shape }: SearchOutline,
 ): Promise<readonly EarlierEvaluation[] | undefined> {
   if (search.transfer !== null) return loadEarlierEvaluations(tx, search.transfer)
-  const isPrepared = steps.some(({ kind, state }) => kind === 'prepare' && state === 'DONE')
-  const hasStarted = steps.some(({ kind }) => kind === 'evaluate')
-  if (!startsFromEarlier(settings) || !isPrepared || hasStarted) return undefined
+  if (!startsFromEarlier(settings) || !(await isJustPrepared(tx, search.id))) return undefined
   const comparable = await findComparable(tx, search.id, shape)
   const related = settings.transfer === 'auto' && comparable.length === 0 ? await findRelated(tx, search.id) : null
   const transfer: Transfer = { steps: comparable, related }
   await tx.$executeRaw`UPDATE "Search" SET transfer = ${JSON.stringify(transfer)}::jsonb WHERE id = ${search.id}`
   return loadEarlierEvaluations(tx, transfer)
+}
+
+/** Prepared, and nothing evaluated yet. */
+async function isJustPrepared(tx: Queryable, searchId: string): Promise<boolean> {
+  const find = (where: { kind: StepKind; state?: 'DONE' }) =>
+    tx.step.findFirst({ where: { searchId, ...where }, select: { id: true } })
+  return (await find({ kind: 'prepare', state: 'DONE' })) !== null && (await find({ kind: 'evaluate' })) === null
 }
 
 /** The evaluations of earlier searches that were chosen for a search; undefined: none were. */

@@ -22,7 +22,6 @@ export type {
   PolicyOrigin,
   PolicyRow,
   PredictedPerplexity,
-  PredictorRow,
   ProcessRole,
   RoleLoad,
   SearchRow,

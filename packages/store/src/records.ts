@@ -143,16 +143,6 @@ export interface EvaluationRow {
   readonly createdAt: Date
 }
 
-export interface PredictorRow {
-  readonly id: string
-  readonly searchId: string
-  readonly round: number
-  /** What `predictorFromJSON` reads. */
-  readonly parameters: unknown
-  readonly onnx: Uint8Array
-  readonly summary: Readonly<Record<string, unknown>>
-}
-
 /** What policies of a search are generated from. */
 export interface GeneratorRow {
   readonly searchId: string

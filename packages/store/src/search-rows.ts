@@ -8,7 +8,7 @@ import type {
   StepRecord,
 } from '@espalier/contracts'
 import type { Queryable } from './database.js'
-import { Prisma, type Search } from './generated/prisma/client.js'
+import { Prisma, type Search, type Step } from './generated/prisma/client.js'
 import { fromJson } from './json.js'
 import type { SearchRow } from './records.js'
 
@@ -38,23 +38,53 @@ export async function loadSearchSteps(
   const rows = await queryable.step.findMany({
     where: { searchId: id },
     orderBy: [{ round: 'asc' }, { kind: 'asc' }, { index: 'asc' }],
-    select: {
-      ...{ kind: true, round: true, index: true, state: true },
-      ...{ payload: true, result: true, error: true, activity: true },
-    },
+    select: recorded,
   })
   return {
     settings: fromJson<SearchSettings>(settings),
     shape: fromJson<ModelShape>(shape),
-    // A step that is tried again keeps its last error for people; the state machine sees only final ones.
-    steps: rows.map(({ activity, ...row }) =>
-      fromJson<StepRecord>({
-        ...row,
-        error: row.state === 'FAILED' ? row.error : null,
-        ...(row.state === 'RUNNING' && activity !== null ? { activity } : {}),
-      }),
-    ),
+    steps: rows.map(toStepRecord),
   }
+}
+
+/** Steps that are in memory together. */
+const STEPS_A_PAGE = 500
+
+/**
+ * The steps of a search in the same order, a page at a time. Proposals that were chosen from already are not read:
+ * they are far longer than all else, and nobody asks for them again.
+ */
+export async function* readSearchSteps(queryable: Queryable, searchId: string): AsyncGenerator<StepRecord, void> {
+  let last: Pick<RecordedRow, 'round' | 'kind' | 'index'> | undefined = { round: -1, kind: 'prepare', index: -1 }
+  while (last) {
+    const { round, kind, index } = last
+    const rows: RecordedRow[] = await queryable.$queryRaw`
+      SELECT s.kind::text, s.round, s.index, s.state::text, s.payload, s.error, s.activity,
+        CASE WHEN s.kind IN ('propose', 'score') AND EXISTS (
+          SELECT 1 FROM "Step" e WHERE e."searchId" = s."searchId" AND e.round = s.round AND e.kind = 'evaluate'
+        ) THEN NULL ELSE s.result END AS result
+      FROM "Step" s
+      WHERE s."searchId" = ${searchId} AND (s.round, s.kind, s.index) > (${round}, ${kind}::"StepKind", ${index})
+      ORDER BY s.round, s.kind, s.index LIMIT ${STEPS_A_PAGE}`
+    for (const row of rows) yield toStepRecord(row)
+    last = rows.length < STEPS_A_PAGE ? undefined : rows.at(-1)
+  }
+}
+
+/** What a planner sees of a step. */
+const recorded = {
+  ...{ kind: true, round: true, index: true, state: true },
+  ...{ payload: true, result: true, error: true, activity: true },
+} as const
+type RecordedRow = Pick<Step, keyof typeof recorded>
+
+/** A step that is tried again keeps its last error for people; the state machine sees only final ones. */
+function toStepRecord({ activity, ...row }: RecordedRow): StepRecord {
+  return fromJson<StepRecord>({
+    ...row,
+    error: row.state === 'FAILED' ? row.error : null,
+    ...(row.state === 'RUNNING' && activity !== null ? { activity } : {}),
+  })
 }
 
 /** Steps that nobody has started; running ones learn at their next heartbeat that the search has ended. */

@@ -1,4 +1,4 @@
-import type { NewStep, SearchRecord } from '@espalier/contracts'
+import type { NewStep, SearchRecord, SearchSource } from '@espalier/contracts'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { EventRow } from './records.js'
 import type { Store } from './store.js'
@@ -61,8 +61,9 @@ describe('advance', () => {
   it('misses no result, whichever of workers and planners is first', async () => {
     const count = 12
     const { search, stepIds } = await createSearchWithSteps(store, count)
-    const plan = ({ steps }: SearchRecord) => {
-      const done = steps.filter((step) => step.state === 'DONE').length
+    const plan = async ({ steps }: SearchSource) => {
+      let done = 0
+      for await (const step of steps) if (step.state === 'DONE') done++
       return planOf([], { state: done === count ? 'SUCCEEDED' : 'SEARCHING' })
     }
     // Each worker advances the search after its own result, as a wake would; the last one must see them all.
@@ -82,8 +83,9 @@ describe('advance', () => {
     await store.steps.complete(lease, testEvaluation, { protocol: testProtocol })
     let seen: SearchRecord | undefined
     const error = { code: 'SEARCH_FAILED', message: 'all evaluations failed', details: { failures: 3 } } as const
-    await store.searches.advance(search.id, (record) => {
-      seen = record
+    await store.searches.advance(search.id, async ({ steps, ...source }) => {
+      seen = { ...source, steps: [] }
+      for await (const step of steps) seen = { ...seen, steps: [...seen.steps, step] }
       return planOf([], { state: 'FAILED', error })
     })
     expect(seen).toEqual({

@@ -7,7 +7,7 @@ import { createId } from './ids.js'
 import { toJson } from './json.js'
 import { pageArguments, toPage } from './page.js'
 import type { SearchRow } from './records.js'
-import { cancelPendingSteps, endedStates, loadSearchSteps, toSearch, unlisted } from './search-rows.js'
+import { cancelPendingSteps, endedStates, loadSearchSteps, readSearchSteps, toSearch, unlisted } from './search-rows.js'
 import type { SearchStore } from './store.js'
 
 export function createSearchStore(database: Database): SearchStore {
@@ -80,6 +80,14 @@ export function createSearchStore(database: Database): SearchStore {
       const record = await loadSearchSteps(client, { id: row.id, settings: row.settings, shape: row.model.shape })
       const earlier = await loadEarlierEvaluations(client, row.transfer)
       return earlier ? { ...record, earlier } : record
+    },
+
+    readSteps: (searchId) => readSearchSteps(client, searchId),
+
+    loadEarlier: async (searchId) => {
+      const row = await client.search.findUnique({ where: { id: searchId }, select: { transfer: true } })
+      if (row === null) throw searchNotFound(searchId)
+      return (await loadEarlierEvaluations(client, row.transfer)) ?? []
     },
 
     advance: (searchId, plan) => advanceSearch(database, searchId, plan),

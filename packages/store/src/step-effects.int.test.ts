@@ -37,11 +37,11 @@ describe('what is written with a result', () => {
     if (lease?.kind !== 'train') throw new Error('no lease')
     const onnx = Uint8Array.from({ length: 100_000 }, (_, index) => (index * 31) % 256)
     const predictor = { parameters: { s: [0.1, 1e-300, 3] }, onnx, summary: { noise: 0.02 } }
-    await expect(store.predictors.load(search.id, 2)).rejects.toMatchObject({ code: 'RESOURCE_NOT_FOUND' })
+    await expect(store.predictors.loadOnnx(search.id, 2)).rejects.toMatchObject({ code: 'RESOURCE_NOT_FOUND' })
+    await expect(store.predictors.loadParameters(search.id, 2)).rejects.toMatchObject({ code: 'RESOURCE_NOT_FOUND' })
     await store.steps.complete(lease, { evaluations: 30, residualTrees: 0, noise: 0.02, seconds: 1 }, { predictor })
-    const loaded = await store.predictors.load(search.id, 2)
-    expect(loaded).toMatchObject({ round: 2, parameters: predictor.parameters, summary: predictor.summary })
-    expect(Buffer.from(loaded.onnx).equals(Buffer.from(onnx))).toBe(true)
+    expect(await store.predictors.loadParameters(search.id, 2)).toEqual(predictor.parameters)
+    expect(Buffer.from(await store.predictors.loadOnnx(search.id, 2)).equals(Buffer.from(onnx))).toBe(true)
   })
 
   it('keeps a pruned model and tells of it', async () => {

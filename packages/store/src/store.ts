@@ -1,4 +1,5 @@
 import type {
+  EarlierEvaluation,
   EvaluatorCapacity,
   KeptUnits,
   MemoryNeeds,
@@ -8,8 +9,10 @@ import type {
   SearchPlan,
   SearchRecord,
   SearchSettings,
+  SearchSource,
   SearchState,
   StepKind,
+  StepRecord,
   StepResult,
   WorkerRole,
 } from '@espalier/contracts'
@@ -26,7 +29,6 @@ import type {
   NewEvent,
   PageRequest,
   PolicyRow,
-  PredictorRow,
   ProcessRole,
   RoleLoad,
   SearchRow,
@@ -111,16 +113,23 @@ export interface SearchStore {
   setWaitReason(searchId: string, reason: string | null): Promise<void>
   /** Steps a kind and state, for status pages. */
   countSteps(teamId: string, id: string): Promise<readonly StepCount[]>
-  /** Settings, shape, all steps and the earlier evaluations that it starts from, as `plan` gets them; throws RESOURCE_NOT_FOUND. For workers: trusted ids only. */
+  /** Settings, shape, all steps and the earlier evaluations that it starts from; throws RESOURCE_NOT_FOUND. For workers: trusted ids only. */
   loadRecord(searchId: string): Promise<SearchRecord>
+  /** The steps alone, a page at a time, by round, kind and index, as `plan` reads them. For workers: trusted ids only. */
+  readSteps(searchId: string): AsyncIterable<StepRecord>
+  /** The earlier evaluations that the search starts from; throws RESOURCE_NOT_FOUND. For workers: trusted ids only. */
+  loadEarlier(searchId: string): Promise<readonly EarlierEvaluation[]>
   /**
    * Brings a search up to date in one transaction: locks it, chooses for good what it starts from as soon as it is
-   * prepared, calls the pure `plan` with what is recorded,
+   * prepared, calls `plan`, which reads what is recorded,
    * creates the new steps and policies, and writes state, progress, result, error and events where they changed.
    *
    * undefined: the search is paused, ended, unknown, or another process holds it too long; try again later.
    */
-  advance(searchId: string, plan: (record: SearchRecord) => PlannedSearch): Promise<AdvancedSearch | undefined>
+  advance(
+    searchId: string,
+    plan: (source: SearchSource) => PlannedSearch | Promise<PlannedSearch>,
+  ): Promise<AdvancedSearch | undefined>
 }
 
 /** A plan, and what evaluators must have to take its steps. */
@@ -215,8 +224,10 @@ export interface EvaluationStore {
 }
 
 export interface PredictorStore {
-  /** The predictor trained in a round; saved with its `train` step. Throws RESOURCE_NOT_FOUND. For workers. */
-  load(searchId: string, round: number): Promise<PredictorRow>
+  /** `Predictor.toJSON` of the one trained in a round; saved with its `train` step. Throws RESOURCE_NOT_FOUND. For workers. */
+  loadParameters(searchId: string, round: number): Promise<unknown>
+  /** Its ONNX model. Throws RESOURCE_NOT_FOUND. For workers. */
+  loadOnnx(searchId: string, round: number): Promise<Uint8Array>
   /** Parameters of the predictor of a related model that a search starts from; undefined: it starts from none. For workers. */
   findRelated(searchId: string): Promise<unknown>
 }

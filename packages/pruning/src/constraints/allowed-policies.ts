@@ -1,9 +1,9 @@
 import type { KeptUnits } from '@espalier/contracts'
-import type { PrunableModel } from '../prunable-model.js'
+import type { PrunableModel, PruningModule } from '../prunable-model.js'
 import type { RandomGenerator } from '../random-generator.js'
-import { type CostLimit, exceeds } from './constraint-rules.js'
-import { at, type FillProblem, fillShares } from './fill-shares.js'
-import { costOf } from './resource-cost.js'
+import type { CostLimit } from './constraint-rules.js'
+import { type FillProblem, fillShares } from './fill-shares.js'
+import { costOfUnits, createLimitTables, fits, setUnits, totalsOf } from './limit-tables.js'
 import { isInDomain, roundDown, roundNearest, stepDown, stepUp, type UnitDomain } from './unit-domain.js'
 
 /** Repair moves up to this share of a block at once. */
@@ -16,29 +16,31 @@ const LOCAL_SHARE = 1 / 16
 export class AllowedPolicies {
   readonly model: PrunableModel
   readonly domains: readonly UnitDomain[]
-  readonly limits: readonly CostLimit[]
   readonly #bounds: Omit<FillProblem, 'shares'>
+  readonly #groups: readonly number[]
+  readonly #channels: readonly number[]
 
   /** @param domains of which the lowest numbers exceed no limit (see `checkFulfillable`) */
   constructor(model: PrunableModel, domains: readonly UnitDomain[], limits: readonly CostLimit[]) {
     this.model = model
     this.domains = domains
-    this.limits = limits
     this.#bounds = {
-      limits,
-      units: model.modules.map(({ units }) => units),
-      lowest: domains.map(({ lowest }) => lowest),
-      highest: domains.map(({ highest }) => highest),
+      limits: createLimitTables(limits),
+      units: Float64Array.from(model.modules, ({ units }) => units),
+      lowest: Float64Array.from(domains, ({ lowest }) => lowest),
+      highest: Float64Array.from(domains, ({ highest }) => highest),
     }
+    const indices = (kind: PruningModule['kind']) =>
+      model.modules.filter((module) => module.kind === kind).map(({ index }) => index)
+    this.#groups = indices('attention')
+    this.#channels = indices('ffn')
   }
 
   /** Whether a policy, from wherever, fulfils the constraints. */
   has(kept: KeptUnits): boolean {
-    return (
-      kept.length === this.domains.length &&
-      this.domains.every((domain, m) => isInDomain(domain, at(kept, m))) &&
-      this.limits.every((limit) => !exceeds(costOf(limit.cost, kept), limit))
-    )
+    if (kept.length !== this.domains.length) return false
+    if (!this.domains.every((domain, m) => isInDomain(domain, kept[m] as number))) return false
+    return this.#exceeded(totalsOf(this.#bounds.limits, kept)) < 0
   }
 
   /**
@@ -47,26 +49,24 @@ export class AllowedPolicies {
    * away by largest remainders. A full policy stays as it is.
    */
   project(wanted: ArrayLike<number>): number[] {
-    const { domains, limits } = this
-    if (this.#isFull(wanted)) return Array.from(wanted)
-    const shares = this.model.modules.map(({ units }, m) => at(wanted, m) / units)
-    const problem: FillProblem = { ...this.#bounds, shares }
-    const [groups, channels] = ['attention', 'ffn'].map((kind) =>
-      this.model.modules.filter((module) => module.kind === kind).map(({ index }) => index),
-    ) as [number[], number[]]
-    const real = [...problem.lowest]
-    fillShares(problem, [...groups, ...channels], real)
-    const unrounded = [...real]
-    for (const m of groups) real[m] = roundNearest(domains[m] as UnitDomain, at(real, m))
-    for (const m of channels) real[m] = at(problem.lowest, m)
-    this.#shrinkGroups(groups, real, unrounded)
-    if (limits.length > 0) fillShares(problem, channels, real)
-    for (const m of channels) {
-      unrounded[m] = at(real, m)
-      real[m] = roundDown(domains[m] as UnitDomain, at(real, m))
+    const given = Array.from(wanted)
+    if (this.has(given) && this.#isFull(given, totalsOf(this.#bounds.limits, given))) return given
+    const { units, lowest, limits } = this.#bounds
+    const problem: FillProblem = { ...this.#bounds, shares: units.map((count, m) => (given[m] as number) / count) }
+    const real = lowest.slice()
+    fillShares(problem, [...this.#groups, ...this.#channels], real)
+    const unrounded = real.slice()
+    for (const m of this.#groups) real[m] = roundNearest(this.#domain(m), real[m] as number)
+    for (const m of this.#channels) real[m] = lowest[m] as number
+    this.#shrinkGroups(real, unrounded)
+    if (limits.count > 0) fillShares(problem, this.#channels, real)
+    const kept = Array.from(real)
+    for (const m of this.#channels) {
+      unrounded[m] = real[m] as number
+      kept[m] = roundDown(this.#domain(m), real[m] as number)
     }
-    this.#fill(real, unrounded)
-    return real
+    this.#fill(kept, unrounded)
+    return kept
   }
 
   /** The same share of every block, as far as domains and limits allow; what is left goes to the first layers. */
@@ -74,125 +74,130 @@ export class AllowedPolicies {
     return this.project(this.#bounds.units)
   }
 
-  /** Makes any numbers of units an allowed and full policy, in place, by few changes from a random module on. */
-  repair(kept: number[], random: RandomGenerator): void {
-    const { domains, limits } = this
-    domains.forEach((domain, m) => {
-      kept[m] = roundNearest(domain, Math.min(domain.highest, Math.max(domain.lowest, at(kept, m))))
-    })
-    const totals = limits.map(({ cost }) => costOf(cost, kept))
-    const first = random.integer(kept.length)
-    limits.forEach((limit, index) => {
-      for (let turn = 0; exceeds(at(totals, index), limit); turn++) {
-        this.#lower((first + turn) % kept.length, limit, at(totals, index), kept, totals)
-      }
-    })
-    const start = random.integer(kept.length)
-    for (let still = 0, turn = 0; still < kept.length; turn++) {
-      still = this.#raise((start + turn) % kept.length, kept, totals) ? 0 : still + 1
+  /**
+   * Makes any numbers of units an allowed and full policy, in place, by few changes from a random module on.
+   * @param from modules before it stay as they are, and must be numbers of their domains; left out: none stay
+   * @returns false where there is no such policy with these modules; the numbers are then of no use
+   */
+  repair(kept: number[], random: RandomGenerator, from = 0): boolean {
+    const { limits } = this.#bounds
+    const among = kept.length - from
+    for (let m = from; m < kept.length; m++) {
+      const domain = this.#domain(m)
+      kept[m] = roundNearest(domain, Math.min(domain.highest, Math.max(domain.lowest, kept[m] as number)))
     }
+    const totals = totalsOf(limits, kept)
+    const first = random.integer(among)
+    for (let limit = 0; limit < limits.count; limit++) {
+      let still = 0
+      for (let turn = 0; (totals[limit] as number) > (limits.mostWithin[limit] as number); turn++) {
+        still = this.#lower(from + ((first + turn) % among), limit, kept, totals) ? 0 : still + 1
+        if (still === among) return false
+      }
+    }
+    const start = random.integer(among)
+    for (let still = 0, turn = 0; still < among; turn++) {
+      still = this.#raise(from + ((start + turn) % among), kept, totals) ? 0 : still + 1
+    }
+    return from === 0 || this.#isFull(kept, totals)
   }
 
-  /** Takes away units of a module that count in the limit: as many as are too many, up to a chunk. */
-  #lower(m: number, limit: CostLimit, total: number, kept: number[], totals: number[]): void {
-    const domain = this.domains[m] as UnitDomain
-    const table = tableOf(limit, m)
-    const before = at(kept, m)
+  #domain(m: number): UnitDomain {
+    return this.domains[m] as UnitDomain
+  }
+
+  /** The first limit that such totals exceed; -1: none. */
+  #exceeded(totals: Float64Array): number {
+    return totals.findIndex((total, limit) => total > (this.#bounds.limits.mostWithin[limit] as number))
+  }
+
+  /** Takes away units of a module that count in the limit: as many as are too many, up to a chunk; false: it has none. */
+  #lower(m: number, limit: number, kept: number[], totals: Float64Array): boolean {
+    const { limits } = this.#bounds
+    const domain = this.#domain(m)
+    const costOf = (units: number) => costOfUnits(limits, limit, m, units)
+    const before = kept[m] as number
     const least = before - this.#chunkOf(m)
+    const others = (totals[limit] as number) - costOf(before)
+    const most = limits.mostWithin[limit] as number
     let next = before
     do next = stepDown(domain, next)
-    while (next > domain.lowest && next > least && exceeds(total - at(table, before) + at(table, next), limit))
-    if (at(table, next) < at(table, before)) this.#set(m, next, kept, totals)
+    while (next > domain.lowest && next > least && others + costOf(next) > most)
+    if (costOf(next) >= costOf(before)) return false
+    setUnits(limits, totals, kept, m, next)
+    return true
   }
 
   /** Gives a module more units, up to a chunk; false when not even one step is possible. */
-  #raise(m: number, kept: number[], totals: number[]): boolean {
-    const domain = this.domains[m] as UnitDomain
-    const before = at(kept, m)
+  #raise(m: number, kept: number[], totals: Float64Array): boolean {
+    const { limits } = this.#bounds
+    const domain = this.#domain(m)
+    const before = kept[m] as number
     if (before >= domain.highest) return false
     let [low, next] = [before, stepUp(domain, before)]
-    if (!this.#fits(m, before, next, totals)) return false
+    if (!fits(limits, totals, m, before, next)) return false
     let high = Math.min(domain.highest, before + this.#chunkOf(m))
     for (low = next; low < high; ) {
       next = Math.max(stepUp(domain, low), roundDown(domain, (low + high) / 2))
       if (next > high) break
-      if (this.#fits(m, before, next, totals)) low = next
+      if (fits(limits, totals, m, before, next)) low = next
       else high = stepDown(domain, next)
     }
-    this.#set(m, low, kept, totals)
+    setUnits(limits, totals, kept, m, low)
     return true
-  }
-
-  #fits(m: number, before: number, next: number, totals: readonly number[]): boolean {
-    for (let index = 0; index < this.limits.length; index++) {
-      const limit = this.limits[index] as CostLimit
-      const table = tableOf(limit, m)
-      const rise = at(table, next) - at(table, before)
-      if (rise > 0 && exceeds(at(totals, index) + rise, limit)) return false
-    }
-    return true
-  }
-
-  #set(m: number, next: number, kept: number[], totals: number[]): void {
-    const before = at(kept, m)
-    kept[m] = next
-    for (let index = 0; index < totals.length; index++) {
-      const table = tableOf(this.limits[index] as CostLimit, m)
-      totals[index] = at(totals, index) + at(table, next) - at(table, before)
-    }
   }
 
   #chunkOf(m: number): number {
-    return Math.max(this.domains[m]?.multiple ?? 1, Math.floor(at(this.#bounds.units, m) * LOCAL_SHARE))
+    return Math.max(this.#domain(m).multiple, Math.floor((this.#bounds.units[m] as number) * LOCAL_SHARE))
   }
 
-  #isFull(wanted: ArrayLike<number>): boolean {
-    const kept = Array.from(wanted)
-    if (!this.has(kept)) return false
-    const totals = this.limits.map(({ cost }) => costOf(cost, kept))
-    return this.domains.every((domain, m) => {
-      const next = stepUp(domain, at(kept, m))
-      return next === at(kept, m) || !this.#fits(m, at(kept, m), next, totals)
-    })
+  /** Whether no module of an allowed policy could keep its next number. */
+  #isFull(kept: readonly number[], totals: Float64Array): boolean {
+    for (let m = 0; m < kept.length; m++) {
+      const before = kept[m] as number
+      const next = stepUp(this.#domain(m), before)
+      if (next !== before && fits(this.#bounds.limits, totals, m, before, next)) return false
+    }
+    return true
   }
 
   /** Groups that were rounded up too often go down again, those farthest above their real number first. */
-  #shrinkGroups(groups: readonly number[], kept: number[], real: readonly number[]): void {
-    for (const limit of this.limits) {
-      const { cost } = limit
-      while (exceeds(costOf(cost, kept), limit)) {
-        const lowered = groups
-          .map((m) => ({ m, next: stepDown(this.domains[m] as UnitDomain, at(kept, m)) }))
-          .filter(({ m, next }) => at(cost.attention, next) < at(cost.attention, at(kept, m)))
-          .map(({ m, next }) => ({ m, next, over: at(kept, m) - at(real, m) }))
-          .sort((a, b) => b.over - a.over || b.m - a.m)[0]
-        if (!lowered) return
-        kept[lowered.m] = lowered.next
-      }
+  #shrinkGroups(rounded: Float64Array, real: Float64Array): void {
+    const { limits } = this.#bounds
+    const kept = Array.from(rounded)
+    const totals = totalsOf(limits, kept)
+    for (let limit = this.#exceeded(totals); limit >= 0; limit = this.#exceeded(totals)) {
+      const costOf = (units: number) => costOfUnits(limits, limit, 0, units)
+      const lowered = this.#groups
+        .map((m) => ({ m, next: stepDown(this.#domain(m), kept[m] as number) }))
+        .filter(({ m, next }) => costOf(next) < costOf(kept[m] as number))
+        .map(({ m, next }) => ({ m, next, over: (kept[m] as number) - (real[m] as number) }))
+        .sort((a, b) => b.over - a.over || b.m - a.m)[0]
+      if (!lowered) break
+      setUnits(limits, totals, kept, lowered.m, lowered.next)
     }
+    rounded.set(kept)
   }
 
   /** One step a module and turn while a limit allows it, largest remainder first, until none is possible. */
-  #fill(kept: number[], real: readonly number[]): void {
-    const totals = this.limits.map(({ cost }) => costOf(cost, kept))
-    const order = this.domains
-      .map((domain, m) => {
-        const step = stepUp(domain, at(kept, m)) - at(kept, m)
-        return { m, remainder: step > 0 ? (at(real, m) - at(kept, m)) / step : Number.NEGATIVE_INFINITY }
-      })
-      .sort((a, b) => b.remainder - a.remainder || a.m - b.m)
+  #fill(kept: number[], real: Float64Array): void {
+    const { limits } = this.#bounds
+    const totals = totalsOf(limits, kept)
+    const remainders = this.domains.map((domain, m) => {
+      const units = kept[m] as number
+      const step = stepUp(domain, units) - units
+      return step > 0 ? ((real[m] as number) - units) / step : Number.NEGATIVE_INFINITY
+    })
+    const order = [...remainders.keys()].sort((a, b) => (remainders[b] as number) - (remainders[a] as number) || a - b)
     for (let isMoved = true; isMoved; ) {
       isMoved = false
-      for (const { m } of order) {
-        const next = stepUp(this.domains[m] as UnitDomain, at(kept, m))
-        if (next === at(kept, m) || !this.#fits(m, at(kept, m), next, totals)) continue
-        this.#set(m, next, kept, totals)
+      for (const m of order) {
+        const before = kept[m] as number
+        const next = stepUp(this.#domain(m), before)
+        if (next === before || !fits(limits, totals, m, before, next)) continue
+        setUnits(limits, totals, kept, m, next)
         isMoved = true
       }
     }
   }
-}
-
-function tableOf({ cost }: CostLimit, module: number): Float64Array {
-  return module % 2 === 0 ? cost.attention : cost.ffn
 }

@@ -1,10 +1,10 @@
 import {
   findQuantity,
-  type LatencyTable,
   type ModelShape,
   nameOfLimit,
   nameOfTarget,
   type PolicyConstraints,
+  type Resource,
   type ResourceLimit,
   type SearchTarget,
 } from '@espalier/contracts'
@@ -20,8 +20,13 @@ export interface CostLimit {
 }
 
 /** Sums of costs and limits are compared to a billionth, so that rounding decides nothing. */
-export function exceeds(total: number, { most }: CostLimit): boolean {
-  return total > most * (1 + 1e-9)
+export function exceeds(total: number, limit: CostLimit): boolean {
+  return total > mostWithin(limit)
+}
+
+/** The largest total that does not exceed a limit. */
+export function mostWithin({ most }: CostLimit): number {
+  return most * (1 + 1e-9)
 }
 
 /** One constraint of a user, as messages name it, and what it means. */
@@ -36,12 +41,27 @@ export interface ConstraintRule {
   readonly multiple?: number
 }
 
-/** The constraints besides targets, each by itself: a list of layers is one rule a layer. */
+/** Compiles limits of resources; the costs of each resource are computed once. */
+export type LimitSource = (limit: ResourceLimit) => CostLimit
+
+export function createLimitSource(shape: ModelShape, model: PrunableModel, settings: CostSettings): LimitSource {
+  const costs = new Map<Resource, ResourceCost>()
+  return ({ resource, atMost, ratio }) => {
+    const cost = costs.get(resource) ?? createResourceCost(resource, shape, model, settings)
+    costs.set(resource, cost)
+    const amount = atMost === undefined ? undefined : findQuantity(resource, atMost)
+    return { cost, most: amount ?? (ratio ?? 1) * costOf(cost, denseUnits(model)) }
+  }
+}
+
+/**
+ * The constraints besides targets, each by itself: a list of layers is one rule a layer.
+ * @param areTimesKnown limits of latency are left out while they are not
+ */
 export function rulesOf(
   constraints: PolicyConstraints,
-  shape: ModelShape,
-  model: PrunableModel,
-  latencies: LatencyTable | undefined,
+  createLimit: LimitSource,
+  areTimesKnown: boolean,
 ): ConstraintRule[] {
   const {
     freezeLayers = [],
@@ -96,40 +116,19 @@ export function rulesOf(
     rules.push({ name: 'no block is removed whole', path: '/constraints/wholeBlockDrop', minimum: () => 1 })
   }
   limits.forEach((limit, index) => {
-    if (limit.resource === 'latency' && !latencies) return
+    if (limit.resource === 'latency' && !areTimesKnown) return
     const path = `/constraints/limits/${index}`
-    rules.push({
-      name: nameOfLimit(limit),
-      path,
-      limit: createLimit(limit, shape, model, { ...constraints, latencies }),
-    })
+    rules.push({ name: nameOfLimit(limit), path, limit: createLimit(limit) })
   })
   return rules
 }
 
 /** A target as a rule: a sparsity is a limit of the prunable parameters. */
-export function ruleOfTarget(
-  target: SearchTarget,
-  index: number,
-  shape: ModelShape,
-  model: PrunableModel,
-  settings: CostSettings,
-): ConstraintRule {
+export function ruleOfTarget(target: SearchTarget, index: number, createLimit: LimitSource): ConstraintRule {
   const limit: ResourceLimit =
     typeof target === 'number' ? { resource: 'prunable-parameters', ratio: 1 - target } : target
   const name = `target ${typeof target === 'number' ? `sparsity ${nameOfTarget(target)}` : nameOfTarget(target)}`
-  return { name, path: `/targets/${index}`, limit: createLimit(limit, shape, model, settings) }
-}
-
-function createLimit(
-  { resource, atMost, ratio }: ResourceLimit,
-  shape: ModelShape,
-  model: PrunableModel,
-  settings: CostSettings,
-): CostLimit {
-  const cost = createResourceCost(resource, shape, model, settings)
-  const amount = atMost === undefined ? undefined : findQuantity(resource, atMost)
-  return { cost, most: amount ?? (ratio ?? 1) * costOf(cost, denseUnits(model)) }
+  return { name, path: `/targets/${index}`, limit: createLimit(limit) }
 }
 
 /** Numbers of units that each module may keep, or the modules for which there is none. */

@@ -1,13 +1,13 @@
-import type { CostLimit } from './constraint-rules.js'
+import { costOfNext, costOfReal, costOfUnits, type LimitTables } from './limit-tables.js'
 
 /** The real numbers of units that are being filled. */
 export interface FillProblem {
-  readonly limits: readonly CostLimit[]
-  readonly units: readonly number[]
-  readonly lowest: readonly number[]
-  readonly highest: readonly number[]
+  readonly limits: LimitTables
+  readonly units: Float64Array
+  readonly lowest: Float64Array
+  readonly highest: Float64Array
   /** Kept share that is wanted of each module. */
-  readonly shares: readonly number[]
+  readonly shares: Float64Array
 }
 
 /**
@@ -15,76 +15,150 @@ export interface FillProblem {
  * Modules that a limit then holds stay there, the others go on. Between whole units costs are interpolated.
  * @param real numbers of units, in place; modules that are not in the list stay and count
  */
-export function fillShares(problem: FillProblem, modules: readonly number[], real: number[]): void {
-  const { units, lowest, highest, shares } = problem
-  const unitsAt = (m: number, shift: number) =>
-    Math.min(at(highest, m), Math.max(at(lowest, m), at(units, m) * (at(shares, m) + shift)))
+export function fillShares(problem: FillProblem, modules: readonly number[], real: Float64Array): void {
   let open = modules
-  let from = Math.min(...open.map((m) => at(lowest, m) / at(units, m) - at(shares, m)))
+  let from = Math.min(...open.map((m) => shiftTo(problem, problem.lowest, m)))
   while (open.length > 0) {
-    const to = Math.max(...open.map((m) => at(highest, m) / at(units, m) - at(shares, m)))
-    const isOpen = new Set(open)
-    // A limit in which no open module counts is full or not, whatever the shift.
-    const limits = problem.limits.filter((limit) =>
-      open.some((m) => costAt(limit, m, at(highest, m)) > costAt(limit, m, at(lowest, m))),
-    )
-    const fixed = limits.map((limit) =>
-      real.reduce((sum, kept, m) => (isOpen.has(m) ? sum : sum + costAt(limit, m, kept)), limit.cost.fixed),
-    )
-    const excessOf = (limit: CostLimit, index: number, shift: number) => {
-      let total = at(fixed, index)
-      for (const m of open) total += costAt(limit, m, unitsAt(m, shift))
-      return (total - limit.most) / limit.most
-    }
-    const excess = (shift: number) => limits.reduce((most, limit, i) => Math.max(most, excessOf(limit, i, shift)), -1)
-    const shift = largestShift(from, Math.max(from, to), excess)
-    for (const m of open) real[m] = unitsAt(m, shift)
+    const to = Math.max(...open.map((m) => shiftTo(problem, problem.highest, m)))
+    const filling = new Filling(problem, open, real)
+    const shift = largestShift(from, Math.max(from, to), filling)
+    for (const m of open) real[m] = unitsAt(problem, m, shift)
     if (shift >= to) return
-    const held = limits.filter((limit, index) => excessOf(limit, index, shift + HELD) > 0)
-    const left = open.filter(
-      (m) => !held.some((limit) => costAt(limit, m, at(highest, m)) > costAt(limit, m, at(real, m))),
-    )
+    const left = filling.withRoom(shift, real)
     if (left.length === open.length) return
-    open = left.filter((m) => at(real, m) < at(highest, m))
+    open = left.filter((m) => (real[m] as number) < (problem.highest[m] as number))
     from = shift
   }
 }
 
+/** The shift at which a module keeps so many units. */
+function shiftTo({ units, shares }: FillProblem, kept: Float64Array, m: number): number {
+  return (kept[m] as number) / (units[m] as number) - (shares[m] as number)
+}
+
+function unitsAt({ units, lowest, highest, shares }: FillProblem, m: number, shift: number): number {
+  const wanted = (units[m] as number) * ((shares[m] as number) + shift)
+  return Math.min(highest[m] as number, Math.max(lowest[m] as number, wanted))
+}
+
 /** A limit that a shift of this would break holds its modules. */
 const HELD = 1e-7
+
+/** How far a common shift of the open modules is above or below the limits. */
+class Filling {
+  /** Growth of the excess with the shift, where it was asked for last. */
+  slope = 0
+  readonly #problem: FillProblem
+  readonly #open: readonly number[]
+  /** Limits in which an open module counts; the others are full or not, whatever the shift. */
+  readonly #limits: readonly number[]
+  /** Costs of what is not open, of the limits above. */
+  readonly #fixed: Float64Array
+  /** Units of the open modules at the shift asked for last. */
+  readonly #real: Float64Array
+  readonly #totals: Float64Array
+  readonly #slopes: Float64Array
+
+  constructor(problem: FillProblem, open: readonly number[], real: Float64Array) {
+    this.#problem = problem
+    this.#open = open
+    const { limits, lowest, highest } = problem
+    this.#limits = Array.from({ length: limits.count }, (_, limit) => limit).filter((limit) =>
+      open.some(
+        (m) => costOfReal(limits, limit, m, highest[m] as number) > costOfReal(limits, limit, m, lowest[m] as number),
+      ),
+    )
+    const isOpen = new Uint8Array(real.length)
+    for (const m of open) isOpen[m] = 1
+    this.#fixed = Float64Array.from(this.#limits, (limit) => {
+      let cost = limits.fixed[limit] as number
+      for (let m = 0; m < real.length; m++) if (!isOpen[m]) cost += costOfReal(limits, limit, m, real[m] as number)
+      return cost
+    })
+    this.#real = new Float64Array(open.length)
+    this.#totals = new Float64Array(this.#limits.length)
+    this.#slopes = new Float64Array(this.#limits.length)
+  }
+
+  /** The largest excess over the limits as a share of the limit; -1 without any. */
+  excess(shift: number): number {
+    this.#add(shift)
+    let most = -1
+    this.slope = 0
+    for (let index = 0; index < this.#limits.length; index++) {
+      const excess = this.#excessOf(index)
+      if (excess <= most) continue
+      most = excess
+      this.slope = (this.#slopes[index] as number) / this.#mostOf(index)
+    }
+    return most
+  }
+
+  /** The open modules that no limit holds at a shift. */
+  withRoom(shift: number, real: Float64Array): number[] {
+    const { limits, highest } = this.#problem
+    this.#add(shift + HELD)
+    const held = this.#limits.filter((_, index) => this.#excessOf(index) > 0)
+    const grows = (limit: number, m: number) =>
+      costOfReal(limits, limit, m, highest[m] as number) > costOfReal(limits, limit, m, real[m] as number)
+    return this.#open.filter((m) => !held.some((limit) => grows(limit, m)))
+  }
+
+  #excessOf(index: number): number {
+    const most = this.#mostOf(index)
+    return ((this.#totals[index] as number) - most) / most
+  }
+
+  #mostOf(index: number): number {
+    return this.#problem.limits.most[this.#limits[index] as number] as number
+  }
+
+  /** Totals of all limits and their slopes at a shift. */
+  #add(shift: number): void {
+    const { limits, units, highest } = this.#problem
+    const real = this.#real
+    for (let position = 0; position < real.length; position++) {
+      real[position] = unitsAt(this.#problem, this.#open[position] as number, shift)
+    }
+    for (let index = 0; index < this.#totals.length; index++) {
+      const limit = this.#limits[index] as number
+      let [total, slope] = [this.#fixed[index] as number, 0]
+      for (let position = 0; position < real.length; position++) {
+        const m = this.#open[position] as number
+        const kept = real[position] as number
+        const whole = Math.floor(kept)
+        total += costOfUnits(limits, limit, m, whole)
+        if (kept >= (highest[m] as number)) continue
+        const next = costOfNext(limits, limit, m, whole)
+        total += (kept - whole) * next
+        slope += (units[m] as number) * next
+      }
+      this.#totals[index] = total
+      this.#slopes[index] = slope
+    }
+  }
+}
+
 const SHIFT_PRECISION = 1e-10
 /** A share of a limit; far below what `exceeds` tells apart. */
 const COST_PRECISION = 1e-12
 const MOST_PASSES = 60
 
 /**
- * Largest t in [low, high] at which a function that never falls is not above 0; `low` where there is none. Regula falsi
- * on the piecewise linear function, every third pass halves the bracket.
+ * Largest t in [low, high] at which the excess, which never falls, is not above 0; `low` where there is none. The excess
+ * is piecewise linear, so Newton's method, kept inside a bracket that shrinks, ends on it after a few passes.
  */
-function largestShift(low: number, high: number, excess: (shift: number) => number): number {
+function largestShift(low: number, high: number, filling: Filling): number {
+  if (filling.excess(high) <= 0) return high
   let [below, above] = [low, high]
-  let atAbove = excess(high)
-  if (atAbove <= 0) return high
-  let atBelow = excess(low)
-  for (let pass = 1; pass <= MOST_PASSES && above - below > SHIFT_PRECISION && atBelow < -COST_PRECISION; pass++) {
-    const secant = below + ((above - below) * -atBelow) / (atAbove - atBelow)
-    const middle = pass % 3 === 0 || !(secant > below && secant < above) ? (below + above) / 2 : secant
-    const value = excess(middle)
-    if (value <= COST_PRECISION) [below, atBelow] = [middle, value]
-    else [above, atAbove] = [middle, value]
+  let shift = low
+  for (let pass = 0; pass < MOST_PASSES && above - below > SHIFT_PRECISION; pass++) {
+    const excess = filling.excess(shift)
+    if (excess <= COST_PRECISION) below = shift
+    else above = shift
+    if (Math.abs(excess) <= COST_PRECISION) break
+    const next = shift - excess / filling.slope
+    shift = next > below && next < above ? next : (below + above) / 2
   }
   return below
-}
-
-/** Cost of a module at a real number of units. */
-function costAt({ cost }: CostLimit, module: number, kept: number): number {
-  const table = module % 2 === 0 ? cost.attention : cost.ffn
-  const whole = Math.floor(kept)
-  const below = at(table, whole)
-  return whole === kept ? below : below + (kept - whole) * (at(table, whole + 1) - below)
-}
-
-/** Element of an array whose length the caller knows: inner loops cannot afford a checked access. */
-export function at(array: ArrayLike<number>, index: number): number {
-  return array[index] as number
 }

@@ -99,6 +99,28 @@ describe('createPolicyRules', () => {
     expect(allowed).toBeGreaterThan(100)
   })
 
+  it('repairs the last modules alone into a policy as full as any, or says that this cannot be', () => {
+    let repaired = 0
+    fc.assert(
+      fc.property(anyCase(), ({ shape, constraints, target, latencies, seed }) => {
+        const rules = compile(shape, { targets: [target], constraints }, latencies)
+        const allowed = rules instanceof EspalierError ? null : (rules.targets[0]?.allowed ?? null)
+        if (allowed === null) return
+        const random = createRandomGenerator(seed)
+        const start = allowed.uniform()
+        const from = 1 + random.integer(start.length - 1)
+        const kept = start.map((count, m) => (m < from ? count : random.integer(400) - 50))
+        if (!allowed.repair(kept, random, from)) return
+        repaired++
+        expect(kept.slice(0, from)).toEqual(start.slice(0, from))
+        expect(allowed.has(kept)).toBe(true)
+        expect(allowed.project(kept)).toEqual(kept)
+      }),
+      { numRuns: 300 },
+    )
+    expect(repaired).toBeGreaterThan(50)
+  })
+
   it('refuses exactly what no policy fulfils, with a set of which any part can be fulfilled', () => {
     let refused = 0
     fc.assert(

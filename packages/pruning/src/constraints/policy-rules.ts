@@ -15,7 +15,7 @@ import { sparsityOf } from '../sparsity.js'
 import { maximumSparsityOf } from '../sparsity-budget.js'
 import { uniformPolicy } from '../uniform-policy.js'
 import { AllowedPolicies } from './allowed-policies.js'
-import { type ConstraintRule, domainsOf, ruleOfTarget, rulesOf } from './constraint-rules.js'
+import { type ConstraintRule, createLimitSource, domainsOf, ruleOfTarget, rulesOf } from './constraint-rules.js'
 import { checkFulfillable } from './find-conflict.js'
 
 /** What a search aims at, as code that gives policies. */
@@ -66,10 +66,11 @@ export function createPolicyRules(shape: ModelShape, settings: RuleSettings, lat
 
   const table = constraints.latencies ?? latencies
   const ffnMayGo = constraints.wholeBlockDrop === 'any'
-  const rules = rulesOf(constraints, shape, model, table)
+  const createLimit = createLimitSource(shape, model, { ...constraints, latencies: table })
+  const rules = rulesOf(constraints, createLimit, table !== undefined)
   const { domains } = fulfillable(rules, model, ffnMayGo)
   const targetOf = (target: SearchTarget, index: number) => {
-    const own = ruleOfTarget(target, index, shape, model, { ...constraints, latencies: table })
+    const own = ruleOfTarget(target, index, createLimit)
     checkFulfillable([...rules, own], model, ffnMayGo)
     const limits = [...rules, own].flatMap(({ limit }) => limit ?? [])
     return constrainedTarget(new AllowedPolicies(model, domains, limits), typeof target === 'number' ? target : null)

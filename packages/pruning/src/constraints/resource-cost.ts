@@ -11,6 +11,8 @@ export interface ResourceCost {
   /** Cost of one block by units kept; length units + 1. */
   readonly attention: Float64Array
   readonly ffn: Float64Array
+  /** Cost of a unit where that is always the same: far faster than a look at a long table. */
+  readonly perUnit?: { readonly attention: number; readonly ffn: number }
 }
 
 /** For which context FLOPs are counted where nothing is said. */
@@ -46,6 +48,7 @@ export function createResourceCost(
     fixed,
     attention: Float64Array.from({ length: attention.units + 1 }, (_, kept) => kept * ofGroup),
     ffn: Float64Array.from({ length: ffn.units + 1 }, (_, kept) => kept * ofChannel),
+    perUnit: { attention: ofGroup, ffn: ofChannel },
   })
   const [group, channel] = [attention.parametersPerUnit, ffn.parametersPerUnit]
   const rest = shape.parameters - model.prunableParameters

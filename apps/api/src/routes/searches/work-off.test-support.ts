@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { EvaluatePayload, ExportPayload, StepResult } from '@espalier/contracts'
-import { planNextSteps } from '@espalier/search'
+import { createSearchPlanner } from '@espalier/search'
 import type { EvaluationProtocol, Lease } from '@espalier/store'
 import type { TestApi } from '../../api.test-support.js'
 
@@ -25,7 +25,11 @@ export const modelFile = Buffer.from('0123456789'.repeat(1000))
 export async function workOff({ store, services }: TestApi, searchId: string): Promise<void> {
   const workerId = await store.workers.register({ role: 'evaluator', node: 'test', pid: 1, details: {} })
   for (;;) {
-    const advanced = await store.searches.advance(searchId, planNextSteps)
+    const advanced = await store.searches.advance(searchId, async (source) => {
+      const planner = createSearchPlanner(source)
+      for await (const step of source.steps) planner.add(step)
+      return planner.plan(source.earlier)
+    })
     if (!advanced || advanced.created.length === 0) return
     for (const { id } of advanced.created) {
       const lease = await store.steps.claim(id, { workerId, leaseMs: 60_000 })

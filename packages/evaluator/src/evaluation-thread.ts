@@ -88,6 +88,9 @@ async function answer(call: ThreadCall, control: CallControl): Promise<ThreadRes
 /** What a session that does not even load is measured by. */
 const shortestWindow = 2
 
+/** Tensor cores multiply tiles whose sides divide this, and rows of so many numbers are aligned in memory. */
+const cudaChannelMultiple = 64
+
 async function open(settings: ThreadModel): Promise<PolicySession> {
   if (opened === null) {
     const model = await openModel(settings.modelDirectory)
@@ -98,7 +101,9 @@ async function open(settings: ThreadModel): Promise<PolicySession> {
     const device = { provider: settings.provider, computeBytes: precision === 'fp32' ? 4 : 2 } as const
     const memory = { shape: model.shape, device, limitBytes: settings.memoryBytes }
     const { weights } = settings
-    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model), precision, resumable, weights })
+    const fillChannelsTo = settings.provider === 'cuda' ? cudaChannelMultiple : 1
+    const locate = await locateWeights(model)
+    const graph = buildEvaluationGraph(model, { locate, precision, resumable, weights, fillChannelsTo })
     // The graph is written with ONNX Runtime's fused operators: on a CPU, fusing more takes a second and gains nothing.
     const optimization = resumable ? 'basic' : 'all'
     const session = await createSession(graph, { ...settings, optimization }).catch((error: unknown) => {

@@ -98,9 +98,9 @@ async function open(settings: ThreadModel): Promise<PolicySession> {
     // A state lies in this process's memory; a GPU computes again what would have to be moved there and back. A state
     // in half precision is rounded, while the norm after it was computed from the sum that was not.
     const resumable = settings.provider === 'cpu' && precision === 'fp32'
-    const device = { provider: settings.provider, computeBytes: precision === 'fp32' ? 4 : 2 } as const
-    const memory = { shape: model.shape, device, limitBytes: settings.memoryBytes }
     const { weights } = settings
+    const device = { provider: settings.provider, computeBytes: precision === 'fp32' ? 4 : 2, weights } as const
+    const memory = { shape: model.shape, device, limitBytes: settings.memoryBytes }
     const fillChannelsTo = settings.provider === 'cuda' ? cudaChannelMultiple : 1
     const locate = await locateWeights(model)
     const graph = buildEvaluationGraph(model, { locate, precision, resumable, weights, fillChannelsTo })

@@ -1,4 +1,4 @@
-import type { Precision } from '@espalier/contracts'
+import type { Precision, WeightPrecision } from '@espalier/contracts'
 import { OnnxGraph } from '@espalier/tensor-files'
 import { addDecoderContext, addEmbedding, addNorm, type DecoderContext } from './build-decoder.js'
 import { fusedOperators } from './build-fused-operators.js'
@@ -12,7 +12,7 @@ import {
   type PrunableModule,
   type Stream,
 } from './build-prunable-module.js'
-import { type LocateWeight, locateInModel, type WeightPrecision } from './build-weights.js'
+import { type LocateWeight, locateInModel } from './build-weights.js'
 import { castTo, computeTypeOf } from './compute-type.js'
 import { evaluationInputs, evaluationOutputs } from './evaluation-names.js'
 import type { HuggingFaceModel } from './hugging-face-model.js'

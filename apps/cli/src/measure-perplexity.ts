@@ -1,6 +1,6 @@
-import type { Compensation, ImportanceMetric, PolicyFile } from '@espalier/contracts'
+import type { Compensation, ImportanceMetric, PolicyFile, WeightPrecision } from '@espalier/contracts'
 import { bitsPerByte, countWindowBytes, createEvaluator } from '@espalier/evaluator'
-import { openModel, type WeightPrecision } from '@espalier/model-graph'
+import { openModel } from '@espalier/model-graph'
 import { createPrunableModel } from '@espalier/pruning'
 import { chooseWindows, readTokens, type SourceTokens, type TokenSource } from './input/read-tokens.js'
 import { calibratePolicy, checkPolicy, resolvePolicy } from './prepare-policy.js'

@@ -1,5 +1,5 @@
 import { totalmem } from 'node:os'
-import { searchDefaults } from '@espalier/contracts'
+import { searchDefaults, type WeightPrecision } from '@espalier/contracts'
 import { createCpuDevice, type Device, gpus, planSearchCost } from '@espalier/cost-model'
 import { countCpus, measureProductPeak, planFitMemory } from '@espalier/evaluator'
 import { readModelShape } from '@espalier/model-graph'
@@ -13,6 +13,7 @@ export interface PlanRequest {
   readonly calibrationWindows: number
   readonly validationWindows: number
   readonly finalWindows?: number
+  readonly weights: WeightPrecision
 }
 
 /** What `espalier plan --json` prints. */
@@ -44,7 +45,7 @@ export async function planModel(directory: string, options: PlanRequest) {
     search,
     autoCompensation,
     leastSquares,
-    ...planSearchCost(model, device, search),
+    ...planSearchCost({ ...model, weights: options.weights }, device, search),
   }
 }
 

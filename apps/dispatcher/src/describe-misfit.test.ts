@@ -2,7 +2,7 @@ import type { WorkerRow } from '@espalier/store'
 import { describe, expect, it } from '@jest/globals'
 import { describeMisfit, type LiveEvaluator, liveEvaluatorsOf } from './describe-misfit.js'
 
-const needs = { memory: { cpu: 28e9, cuda: 16.2e9 }, precision: 'bf16' } as const
+const needs = { memory: { cpu: 28e9, cpuWithFp32Weights: 56e9, cuda: 16.2e9 }, precision: 'bf16' } as const
 const card: LiveEvaluator = {
   ...{ node: 'gpu-7', provider: 'cuda', memoryBytes: 8e9 },
   precisions: ['fp32', 'fp16', 'bf16'],
@@ -19,6 +19,15 @@ describe('describeMisfit', () => {
   it('says that only the precision is missing', () => {
     expect(describeMisfit(needs, [card, { ...host, memoryBytes: 64e9 }])).toBe(
       'no evaluator with the memory computes in bf16, in which it was prepared',
+    )
+  })
+
+  it('counts weights twice for an evaluator that converts them all', () => {
+    const large = { ...host, memoryBytes: 40e9 }
+    const anyPrecision = { ...needs, precision: null }
+    expect(describeMisfit(anyPrecision, [large])).toBeNull()
+    expect(describeMisfit(anyPrecision, [{ ...large, weights: 'fp32' }])).toBe(
+      'no evaluator has the memory for this model: cpu-1 (cpu) has 40.0 of the 56.0 GB needed',
     )
   })
 

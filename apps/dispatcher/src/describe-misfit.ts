@@ -1,6 +1,7 @@
 import {
   type EvaluatorCapacity,
   evaluatorCapacitySchema,
+  evaluatorKindOf,
   type MemoryNeeds,
   type Precision,
   type SearchOutline,
@@ -42,16 +43,17 @@ export function describeMisfit(
   needs: Pick<EvaluatorNeeds, 'memory' | 'precision'>,
   evaluators: readonly LiveEvaluator[],
 ): string | null {
-  const fits = ({ provider, memoryBytes }: LiveEvaluator) =>
-    memoryBytes === null || needs.memory[provider] <= memoryBytes
+  const neededBy = (evaluator: LiveEvaluator) => needs.memory[evaluatorKindOf(evaluator)]
+  const fits = (evaluator: LiveEvaluator) =>
+    evaluator.memoryBytes === null || neededBy(evaluator) <= evaluator.memoryBytes
   const computes = ({ precisions }: LiveEvaluator) => needs.precision === null || precisions.includes(needs.precision)
   if (evaluators.length === 0 || evaluators.some((evaluator) => fits(evaluator) && computes(evaluator))) return null
   const fitting = evaluators.filter(fits)
   if (fitting.length > 0) return `no evaluator with the memory computes in ${needs.precision}, in which it was prepared`
-  const described = evaluators.map(
-    ({ node, provider, memoryBytes }) =>
-      `${node} (${provider}) has ${gigabytes(memoryBytes ?? 0)} of the ${gigabytes(needs.memory[provider])} GB needed`,
-  )
+  const described = evaluators.map((evaluator) => {
+    const { node, provider, memoryBytes } = evaluator
+    return `${node} (${provider}) has ${gigabytes(memoryBytes ?? 0)} of the ${gigabytes(neededBy(evaluator))} GB needed`
+  })
   return `no evaluator has the memory for this model: ${described.join(', ')}`
 }
 

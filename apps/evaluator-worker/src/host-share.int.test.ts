@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -37,6 +39,18 @@ it('is counted again when its file was taken away while it lives', async () => {
   await one.leave()
   await other.leave()
   expect(other.count()).toBe(1)
+})
+
+it('counts an evaluator no longer as soon as its process was killed', async () => {
+  const own = await joinHost(folder)
+  const code = `import(${JSON.stringify(new URL('../dist/host-share.js', import.meta.url).href)})
+    .then(({ joinHost }) => joinHost(${JSON.stringify(folder)})).then(() => setInterval(() => {}, 1000))`
+  const other = spawn(process.execPath, ['-e', code], { stdio: 'ignore', env: { ...process.env, NODE_OPTIONS: '' } })
+  while (own.count() < 2) await sleep(10)
+  other.kill('SIGKILL')
+  await once(other, 'exit')
+  expect(own.count()).toBe(1)
+  await own.leave()
 })
 
 it('gives evaluators together no more threads than there are CPUs, but one each', () => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readlinkSync, rmSync, statSync } from 'node:fs'
 import { mkdir, rm, utimes, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
 /** One of the evaluators that share a machine. */
 export interface HostShare {
@@ -11,8 +11,11 @@ export interface HostShare {
 }
 
 const beatMs = 1000
-/** Longer than any pause of a living process on a busy machine. */
+/** Longer than any pause of a living process on a busy machine. Only for processes that cannot be looked up. */
 const deadAfterMs = 10_000
+
+/** Processes see each other by their ids where this is the same: containers may share a folder, but not those. */
+const pidNamespace = readPidNamespace()
 
 /**
  * Announces an evaluator to the others of its machine by a file that it touches every second, so that they divide the
@@ -25,7 +28,7 @@ export async function joinHost(
   folder: string,
   times: { beatMs: number; deadAfterMs: number } = defaults,
 ): Promise<HostShare> {
-  const own = join(folder, `${process.pid}-${randomUUID()}`)
+  const own = join(folder, `${pidNamespace}-${process.pid}-${randomUUID()}`)
   const announce = async () => {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     await writeFile(own, '')
@@ -57,7 +60,27 @@ function listFiles(folder: string): string[] {
 function isAlive(file: string, afterMs: number): boolean {
   const touched = statSync(file, { throwIfNoEntry: false })?.mtimeMs
   if (touched === undefined) return false
-  if (Date.now() - touched <= afterMs) return true
+  if (Date.now() - touched <= afterMs && !hasEnded(file)) return true
   rmSync(file, { force: true })
   return false
+}
+
+/** Whether the process that announced itself by this file is known to have ended. */
+function hasEnded(file: string): boolean {
+  const [namespace, pid] = basename(file).split('-')
+  if (namespace !== pidNamespace) return false
+  try {
+    process.kill(Number(pid), 0)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH'
+  }
+}
+
+function readPidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid').replace(/\D/g, '')
+  } catch {
+    return 'host' // Not Linux: no container either.
+  }
 }

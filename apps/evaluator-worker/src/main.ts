@@ -54,8 +54,8 @@ await runUntilStopped({
       config,
       // one evaluation uses all threads
       concurrency: 1,
-      capacity: { provider, memoryBytes, precisions },
-      details: { ...device, memoryBytes, threads: countThreads() },
+      capacity: { provider, memoryBytes, precisions, weights },
+      details: { ...device, memoryBytes, weights, threads: countThreads() },
       processors: {
         prepare: (lease, step) => processPrepare(context, lease, step),
         evaluate: (lease, step) => processEvaluate(context, lease, step),

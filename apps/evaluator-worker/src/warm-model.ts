@@ -1,6 +1,6 @@
-import { EspalierError, type ExecutionProvider, type Precision } from '@espalier/contracts'
+import { EspalierError, type ExecutionProvider, type Precision, type WeightPrecision } from '@espalier/contracts'
 import { createEvaluator, type Evaluator } from '@espalier/evaluator'
-import { type HuggingFaceModel, hashModel, openModel, type WeightPrecision } from '@espalier/model-graph'
+import { type HuggingFaceModel, hashModel, openModel } from '@espalier/model-graph'
 import { createPrunableModel, type PrunableModel } from '@espalier/pruning'
 
 /** A model whose session is loaded: the next evaluation of it starts at once. */

@@ -4,11 +4,11 @@
  *   FLOPs a token   = sum over layers of  2 hidden (2 q + 2 k) + 4 q (T + 1) / 2      attention with q = rep k channels
  *                                       + 6 hidden c                                  feed-forward with c channels
  *   FLOPs a window  = T x that + (T - 1) x 2 hidden vocabulary                        logits of predicted positions
- *   bytes           = weights as stored + workspace of the widest stage + the runtime's own
+ *   bytes           = weights as kept + workspace of the widest stage + the runtime's own
  *
  * q, k and c are what the policy keeps. Norms, softmax, rotation and conversions are not counted: under 1 %.
  */
-import type { KeptUnits, ModelShape } from '@espalier/contracts'
+import type { KeptUnits, ModelShape, WeightPrecision } from '@espalier/contracts'
 
 export interface Windows {
   /** Tokens a window, T. */
@@ -37,6 +37,8 @@ export interface RunSettings {
   readonly computeBytes: 2 | 4
   /** Bytes of a weight as stored. */
   readonly storedBytes: 2 | 4
+  /** How weights are kept. */
+  readonly weights: WeightPrecision
   /** What the process and its runtime take before any model. */
   readonly runtimeBytes: number
 }
@@ -56,14 +58,19 @@ const valuesPerLogit = 7
 const queryBlocks = 8
 const floatBytes = 4
 
+/** Bytes of a weight while a session lives: `fp32` converts all of them, where products are float, and lets go of the file. */
+function keptBytesOf({ weights, computeBytes, storedBytes }: RunSettings): 2 | 4 {
+  return weights === 'fp32' && computeBytes === floatBytes ? floatBytes : storedBytes
+}
+
 /** Memory of an evaluator with one copy of the weights, dense policy. */
 export function estimateMemory(shape: ModelShape, run: RunSettings): MemoryEstimate {
   const { hiddenSize: hidden, ffnChannels: channels, queryHeads, kvHeads, headDim, vocabularySize } = shape
   const windows = Math.max(1, Math.round(run.tokensPerRun / run.windowLength))
   const tokens = windows * run.windowLength
-  const converts = run.computeBytes !== run.storedBytes
-  /** A kept part of a weight is gathered as stored, then converted. */
-  const gathered = run.storedBytes + (converts ? run.computeBytes : 0)
+  const keptBytes = keptBytesOf(run)
+  /** A kept part of a weight is gathered, then converted. */
+  const gathered = keptBytes + (keptBytes === run.computeBytes ? 0 : run.computeBytes)
   const projected = (queryHeads + 2 * kvHeads) * headDim
   // Scores and their softmax of one block of queries, in float.
   const scores = windows * queryHeads * (run.windowLength / queryBlocks) * run.windowLength * 2 * floatBytes
@@ -74,12 +81,12 @@ export function estimateMemory(shape: ModelShape, run: RunSettings): MemoryEstim
   // largest for a run of one window: so a larger run never counts as needing less.
   const pieces = Math.min(vocabularySize, Math.ceil((run.windowLength * vocabularySize) / maxLogits))
   const columns = Math.ceil(vocabularySize / pieces)
-  const headPiece = columns * hidden * (run.storedBytes + (run.storedBytes === floatBytes ? 0 : floatBytes))
+  const headPiece = columns * hidden * (keptBytes + (keptBytes === floatBytes ? 0 : floatBytes))
   const logits = Math.min(tokens * vocabularySize, Math.max(maxLogits, tokens))
   const likelihood = (valuesPerLogit * logits + 2 * tokens * hidden) * floatBytes + headPiece
   const residual = 3 * tokens * hidden * run.computeBytes
   const parts = {
-    weightBytes: shape.weightBytes,
+    weightBytes: keptBytes === run.storedBytes ? shape.weightBytes : keptBytes * shape.parameters,
     workspaceBytes: residual + Math.max(attention, feedForward, likelihood),
     runtimeBytes: run.runtimeBytes,
   }

@@ -1,4 +1,4 @@
-import type { ModelShape } from '@espalier/contracts'
+import type { MemoryNeeds, ModelShape, WeightPrecision } from '@espalier/contracts'
 import { cpuRuntimeBytes, gpuRuntimeBytes } from './devices.js'
 import { estimateMemory, type MemoryEstimate } from './evaluation-cost.js'
 
@@ -10,6 +10,7 @@ export interface EvaluatorDevice {
   readonly provider: 'cpu' | 'cuda'
   /** Bytes of a number in products. */
   readonly computeBytes: 2 | 4
+  readonly weights: WeightPrecision
 }
 
 /** Bytes of a weight as stored; of a model that mixes them, of most. */
@@ -20,7 +21,7 @@ export function storedBytesOf({ weightBytes, parameters }: ModelShape): 2 | 4 {
 /** Memory of an evaluator whose runs hold so many windows: the one formula for plans, claims and batches. */
 export function estimateEvaluatorMemory(
   shape: ModelShape,
-  { provider, computeBytes }: EvaluatorDevice,
+  { provider, computeBytes, weights }: EvaluatorDevice,
   windowLength: number,
   batchWindows: number,
 ): MemoryEstimate {
@@ -29,6 +30,7 @@ export function estimateEvaluatorMemory(
     tokensPerRun: batchWindows * windowLength,
     storedBytes: storedBytesOf(shape),
     computeBytes,
+    weights,
     runtimeBytes: provider === 'cuda' ? gpuRuntimeBytes : cpuRuntimeBytes,
   })
 }
@@ -37,11 +39,12 @@ export function estimateEvaluatorMemory(
  * The least memory with which an evaluator of each kind can evaluate a model at all: runs of one window. On a GPU
  * products are computed in the type of the weights, on a CPU in float32.
  */
-export function leastMemoryOf(shape: ModelShape, windowLength: number): Record<EvaluatorDevice['provider'], number> {
+export function leastMemoryOf(shape: ModelShape, windowLength: number): MemoryNeeds {
   const least = (device: EvaluatorDevice) => estimateEvaluatorMemory(shape, device, windowLength, 1).totalBytes
   return {
-    cpu: least({ provider: 'cpu', computeBytes: 4 }),
-    cuda: least({ provider: 'cuda', computeBytes: storedBytesOf(shape) }),
+    cpu: least({ provider: 'cpu', computeBytes: 4, weights: 'stored' }),
+    cpuWithFp32Weights: least({ provider: 'cpu', computeBytes: 4, weights: 'fp32' }),
+    cuda: least({ provider: 'cuda', computeBytes: storedBytesOf(shape), weights: 'stored' }),
   }
 }
 

@@ -11,7 +11,7 @@ const llama70b: ModelShape = {
   ...{ tiedEmbeddings: false, attentionBiasConfigurable: true, mlpBiasConfigurable: true },
   ...{ parameters: 70_553_706_496, weightBytes: 141_107_412_992 },
 }
-const model = { shape: llama70b, storedBytes: 2 } as const
+const model = { shape: llama70b, storedBytes: 2, weights: 'stored' } as const
 const search: PlannedSearch = {
   ...{ targets: [0.2, 0.5], budget: 99, agent: 'network', finalists: 3, metric: 'wanda', windowLength: 2048 },
   ...{ calibrationWindows: 16, validationWindows: 16, finalWindows: 64 },
@@ -33,8 +33,8 @@ describe('planSearchCost', () => {
   it('says that 141 GB of weights fit no card of 141 GB, and half as many layers one', () => {
     expect(planSearchCost(model, deviceOf('h200'), search).memory.fits).toBe(false)
     const shape = { ...llama70b, layers: 40, weightBytes: llama70b.weightBytes / 2 }
-    expect(planSearchCost({ shape, storedBytes: 2 }, deviceOf('h200'), search).memory.fits).toBe(true)
-    expect(planSearchCost({ shape, storedBytes: 2 }, deviceOf('a100-40g'), search).memory.fits).toBe(false)
+    expect(planSearchCost({ ...model, shape }, deviceOf('h200'), search).memory.fits).toBe(true)
+    expect(planSearchCost({ ...model, shape }, deviceOf('a100-40g'), search).memory.fits).toBe(false)
   })
 
   it('reads all weights in every run: with few tokens a run the bandwidth limits the speed', () => {

@@ -1,4 +1,4 @@
-import type { KeptUnits, ModelShape } from '@espalier/contracts'
+import type { KeptUnits, ModelShape, WeightPrecision } from '@espalier/contracts'
 import { createPrunableModel, uniformPolicy } from '@espalier/pruning'
 import { type BudgetSettings, planBudget } from '@espalier/search'
 import type { Device } from './devices.js'
@@ -12,6 +12,8 @@ export interface PlannedModel {
   readonly shape: ModelShape
   /** Bytes of a weight as stored. */
   readonly storedBytes: 2 | 4
+  /** How evaluators keep weights. */
+  readonly weights: WeightPrecision
 }
 
 export interface PlannedSearch extends BudgetSettings {
@@ -53,14 +55,15 @@ export interface SearchCost {
 
 /** Memory, speed and time of a search with one evaluator, from shapes alone. */
 export function planSearchCost(
-  { shape, storedBytes }: PlannedModel,
+  { shape, storedBytes, weights }: PlannedModel,
   device: Device,
   search: PlannedSearch,
 ): SearchCost {
   const computeBytes = device.computes16Bit ? storedBytes : 4
   const { windowLength } = search
   const { runtimeBytes } = device
-  const memory = estimateMemory(shape, { windowLength, tokensPerRun, computeBytes, storedBytes, runtimeBytes })
+  const run = { windowLength, tokensPerRun, computeBytes, storedBytes, weights, runtimeBytes }
+  const memory = estimateMemory(shape, run)
   const stages = planStages(shape, search).map(({ name, parts }): PlannedStage => {
     const sum = (value: (part: StagePart) => number) => parts.reduce((total, part) => total + value(part), 0)
     return {

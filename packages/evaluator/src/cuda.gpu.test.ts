@@ -118,7 +118,7 @@ describe('CUDA', () => {
     await evaluator.close()
     const { totalBytes } = estimateEvaluatorMemory(
       shape,
-      { provider: 'cuda', computeBytes: 2 },
+      { provider: 'cuda', computeBytes: 2, weights: 'stored' },
       windowLength,
       batchWindows,
     )

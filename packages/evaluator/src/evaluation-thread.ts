@@ -88,6 +88,9 @@ async function answer(call: ThreadCall, control: CallControl): Promise<ThreadRes
 /** What a session that does not even load is measured by. */
 const shortestWindow = 2
 
+/** Tensor cores multiply tiles whose sides divide this, and rows of so many numbers are aligned in memory. */
+const cudaChannelMultiple = 64
+
 async function open(settings: ThreadModel): Promise<PolicySession> {
   if (opened === null) {
     const model = await openModel(settings.modelDirectory)
@@ -95,10 +98,12 @@ async function open(settings: ThreadModel): Promise<PolicySession> {
     // A state lies in this process's memory; a GPU computes again what would have to be moved there and back. A state
     // in half precision is rounded, while the norm after it was computed from the sum that was not.
     const resumable = settings.provider === 'cpu' && precision === 'fp32'
-    const device = { provider: settings.provider, computeBytes: precision === 'fp32' ? 4 : 2 } as const
-    const memory = { shape: model.shape, device, limitBytes: settings.memoryBytes }
     const { weights } = settings
-    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model), precision, resumable, weights })
+    const device = { provider: settings.provider, computeBytes: precision === 'fp32' ? 4 : 2, weights } as const
+    const memory = { shape: model.shape, device, limitBytes: settings.memoryBytes }
+    const fillChannelsTo = settings.provider === 'cuda' ? cudaChannelMultiple : 1
+    const locate = await locateWeights(model)
+    const graph = buildEvaluationGraph(model, { locate, precision, resumable, weights, fillChannelsTo })
     // The graph is written with ONNX Runtime's fused operators: on a CPU, fusing more takes a second and gains nothing.
     const optimization = resumable ? 'basic' : 'all'
     const session = await createSession(graph, { ...settings, optimization }).catch((error: unknown) => {

@@ -1,5 +1,4 @@
-import type { Compensation, ExecutionProvider, ImportanceMetric, Precision } from '@espalier/contracts'
-import type { WeightPrecision } from '@espalier/model-graph'
+import type { Compensation, ExecutionProvider, ImportanceMetric, Precision, WeightPrecision } from '@espalier/contracts'
 import type { KeptIndices, ModuleStatistics } from '@espalier/pruning'
 import type { Float64Source } from '@espalier/tensor-files'
 

@@ -11,7 +11,7 @@ const shape: ModelShape = {
   ...{ tiedEmbeddings: true, attentionBiasConfigurable: true, mlpBiasConfigurable: true },
   ...{ parameters: 134_515_008, weightBytes: 269_030_016 },
 }
-const device = { provider: 'cuda', computeBytes: 2 } as const
+const device = { provider: 'cuda', computeBytes: 2, weights: 'stored' } as const
 const short = (bytes: number) => new Error(`Failed to allocate memory for requested buffer of size ${bytes}`)
 
 /** Runs that need more than `fits` windows fail; which sizes were tried. */

@@ -54,9 +54,12 @@ describe.each(['llama-gqa', 'gemma2-caps', 'gemma3', 'phi3', 'qwen3'])('%s in fp
     }
   })
 
-  it('in bf16 has types that fit together: only the operators of a CPU are missing', async () => {
+  it.each([
+    ['from any module on', {}],
+    ['as for a CUDA device', { resumable: false, fillChannelsTo: 64 }],
+  ])('in bf16 has types that fit together, %s: only the operators of a CPU are missing', async (_, options) => {
     const model = await openModel(fixture(`models/${name}`))
-    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model), precision: 'bf16' })
+    const graph = buildEvaluationGraph(model, { locate: await locateWeights(model), precision: 'bf16', ...options })
     await expect(createSession(graph, { threads: 1, provider: 'cpu' })).rejects.toThrow(
       /Could not find an implementation/,
     )

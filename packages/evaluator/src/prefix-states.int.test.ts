@@ -29,7 +29,7 @@ describe('measuring with what an earlier policy left', () => {
     const graph = buildEvaluationGraph(model, { locate: await locateWeights(model) })
     const session = await createSession(graph, { threads: 1, provider: 'cpu' })
     run = jest.spyOn(session, 'run')
-    const device = { provider: 'cpu', computeBytes: 4 } as const
+    const device = { provider: 'cpu', computeBytes: 4, weights: 'stored' } as const
     const gram = { gramMemoryBytes: 2 ** 20, scratchDirectory: tmpdir() }
     policySession = {
       ...{ model, session, precision: 'fp32', fittedWeights: new FittedWeights(model, gram) },

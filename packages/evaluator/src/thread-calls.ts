@@ -1,5 +1,4 @@
-import type { LatencyTable, Precision, RecordedError } from '@espalier/contracts'
-import type { WeightPrecision } from '@espalier/model-graph'
+import type { LatencyTable, Precision, RecordedError, WeightPrecision } from '@espalier/contracts'
 import type { GramSettings } from './calibrate-model.js'
 import type { SessionSettings } from './create-session.js'
 import type { CalibrateRequest, CalibrationRecord, Measurement, RunOptions, WindowedTokens } from './evaluator.js'

@@ -1,7 +1,7 @@
-import type { ModelShape } from '@espalier/contracts'
+import type { ModelShape, WeightPrecision } from '@espalier/contracts'
 import type { OnnxGraph } from '@espalier/tensor-files'
 import type { GraphOperators, QueryBlock, SequenceValues } from './build-operators.js'
-import { GraphWeights, type LocateWeight, type WeightPrecision } from './build-weights.js'
+import { GraphWeights, type LocateWeight } from './build-weights.js'
 import { type ComputeType, castTo } from './compute-type.js'
 import type { HuggingFaceModel, LayerTensors, RotaryEmbedding, TensorLocation } from './hugging-face-model.js'
 

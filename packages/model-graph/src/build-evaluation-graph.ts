@@ -1,4 +1,4 @@
-import type { Precision } from '@espalier/contracts'
+import type { Precision, WeightPrecision } from '@espalier/contracts'
 import { OnnxGraph } from '@espalier/tensor-files'
 import { addDecoderContext, addEmbedding, addNorm, type DecoderContext } from './build-decoder.js'
 import { fusedOperators } from './build-fused-operators.js'
@@ -12,7 +12,7 @@ import {
   type PrunableModule,
   type Stream,
 } from './build-prunable-module.js'
-import { type LocateWeight, locateInModel, type WeightPrecision } from './build-weights.js'
+import { type LocateWeight, locateInModel } from './build-weights.js'
 import { castTo, computeTypeOf } from './compute-type.js'
 import { evaluationInputs, evaluationOutputs } from './evaluation-names.js'
 import type { HuggingFaceModel } from './hugging-face-model.js'
@@ -34,6 +34,8 @@ export interface EvaluationGraphOptions {
   readonly resumable?: boolean
   /** Of products and of what flows between them; inputs and outputs are float in any case. Default: fp32. */
   readonly precision?: Precision
+  /** What the number of feed-forward channels in products is filled up to a multiple of, by zeros; default: 1. */
+  readonly fillChannelsTo?: number
 }
 
 /**
@@ -60,10 +62,10 @@ export function buildEvaluationGraph(model: HuggingFaceModel, options: Evaluatio
     computeType,
     options.weights,
   )
-  const { resumable = true } = options
+  const { resumable = true, fillChannelsTo = 1 } = options
   addPolicyInputs(graph, model)
   if (resumable) addStateInputs(graph, model)
-  const modules = model.layers.flatMap((layer, index) => describeModules(model, layer, index))
+  const modules = model.layers.flatMap((layer, index) => describeModules(model, layer, index, fillChannelsTo))
   const embedded = addEmbedding(graph, context)
   let stream: Stream = { residual: embedded, normed: embedded }
   for (const module of modules) {

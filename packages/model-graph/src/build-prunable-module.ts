@@ -8,8 +8,10 @@ import {
   headsPerGroup,
 } from './build-decoder.js'
 import { contribDomain } from './build-operators.js'
+import { addOutputWeight } from './build-output-weight.js'
 import { type ComputeType, castTo } from './compute-type.js'
 import { evaluationInputs } from './evaluation-names.js'
+import { addFilledChannels } from './fill-channels.js'
 import type { HuggingFaceModel, LayerTensors, TensorLocation } from './hugging-face-model.js'
 
 /** A feed-forward or attention block, whose units a policy chooses. */
@@ -27,11 +29,18 @@ export interface PrunableModule {
   /** Input columns of `output` that one unit has. */
   readonly columns: number
   readonly means: string
+  /** What the number of units in products is filled up to a multiple of (see `fill-channels.ts`). */
+  readonly filledTo: number
   addInner(graph: OnnxGraph, context: DecoderContext, normed: string, kept: string): string
 }
 
 /** The two modules of a layer. */
-export function describeModules(model: HuggingFaceModel, layer: LayerTensors, index: number): PrunableModule[] {
+export function describeModules(
+  model: HuggingFaceModel,
+  layer: LayerTensors,
+  index: number,
+  fillChannelsTo: number,
+): PrunableModule[] {
   return [
     {
       index: 2 * index,
@@ -43,6 +52,7 @@ export function describeModules(model: HuggingFaceModel, layer: LayerTensors, in
       outputBias: layer.oBias,
       columns: headsPerGroup(model.shape) * model.shape.headDim,
       means: evaluationInputs.attentionMeans,
+      filledTo: 1,
       addInner: (graph, context, normed, kept) => addAttention(graph, context, layer, normed, kept),
     },
     {
@@ -55,6 +65,7 @@ export function describeModules(model: HuggingFaceModel, layer: LayerTensors, in
       outputBias: layer.downBias,
       columns: 1,
       means: evaluationInputs.ffnMeans,
+      filledTo: fillChannelsTo,
       addInner: (graph, context, normed, kept) => addFeedForward(graph, context, layer, normed, kept),
     },
   ]
@@ -102,9 +113,11 @@ function addPrunableModule(
   }
 
   const present = graph.createSubgraph('present')
-  const inner = module.addInner(present, context, normed, kept)
-  const weight = addOutputWeight(present, context, module, kept)
-  const means = castTo(present, addKeptMeans(present, module, kept), 'float', computeType)
+  const filled = module.filledTo === 1 ? null : addFilledChannels(present, kept, module.filledTo)
+  const units = filled?.channels ?? kept
+  const inner = module.addInner(present, context, normed, units)
+  const weight = addOutputWeight(present, context, { ...module, kept, fill: filled?.fill ?? null })
+  const means = castTo(present, addKeptMeans(present, module, units), 'float', computeType)
   const product = present.add('Squeeze', [context.operators.project(present, means, weight), present.int64([0])])
   const keptMean = castTo(present, product, computeType, 'float')
   const removedMean = present.add('Sub', [addOutputMean(present, module), keptMean])
@@ -136,48 +149,6 @@ function addPrunableModule(
 /** Zeros in the shape of a value. */
 export function addZeros(graph: OnnxGraph, value: string, type: ComputeType): string {
   return graph.add('Expand', [castTo(graph, graph.float(0), 'float', type), graph.add('Shape', [value])])
-}
-
-/** What stands in for the kept columns of o_proj or down_proj, or they themselves, [hidden, kept x columns]. */
-function addOutputWeight(graph: OnnxGraph, context: DecoderContext, module: PrunableModule, kept: string): string {
-  const given = evaluationInputs.outputWeight(module.index)
-  const isGiven = graph.add('Greater', [graph.add('Size', [given]), graph.int64(0)])
-  const declareOutput = (branch: OnnxGraph, value: string) => {
-    branch.addOutput(
-      value,
-      context.weights.computeType,
-      [context.model.shape.hiddenSize, 'columns'],
-      branch.createName('columns'),
-    )
-  }
-  const fitted = graph.createSubgraph('fitted')
-  const { computeType } = context.weights
-  declareOutput(
-    fitted,
-    computeType === 'float' ? fitted.add('Identity', [given]) : castTo(fitted, given, 'float', computeType),
-  )
-  const stored = graph.createSubgraph('stored')
-  declareOutput(stored, addStoredColumns(stored, context, module, kept))
-  const weight = graph.createName('output_weight')
-  graph.addNode({
-    operator: 'If',
-    inputs: [isGiven],
-    outputs: [weight],
-    attributes: { then_branch: { graph: fitted }, else_branch: { graph: stored } },
-  })
-  return weight
-}
-
-function addStoredColumns(
-  graph: OnnxGraph,
-  { weights }: DecoderContext,
-  { output, columns }: PrunableModule,
-  kept: string,
-): string {
-  if (columns === 1) return weights.gathered(graph, output, output.shape, 1, kept)
-  const [hidden = 0, inputs = 0] = output.shape
-  const gathered = weights.gathered(graph, output, [hidden, inputs / columns, columns], 1, kept)
-  return graph.add('Reshape', [gathered, graph.int64([hidden, -1])])
 }
 
 /** Mean inputs of the kept units, [1, kept x columns]. */

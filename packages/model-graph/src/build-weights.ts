@@ -7,14 +7,6 @@ const onnxTypeOf = { F32: 'float', F16: 'float16', BF16: 'bfloat16' } as const s
   OnnxType
 >
 
-/**
- * How a session keeps half-precision weights. `stored`: as in the file, mapped into memory; what a module needs is
- * converted when it runs and freed after. `fp32`: all are converted once, when the session is created, to twice the
- * memory. Both give the same numbers, as every half-precision number is a float. Where products are computed in half
- * precision it makes no difference.
- */
-export type WeightPrecision = 'stored' | 'fp32'
-
 /** Bytes of a weight as external data of a graph. */
 export interface WeightData {
   readonly location: string

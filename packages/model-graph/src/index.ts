@@ -5,7 +5,7 @@ export {
   buildEvaluationGraph,
   type EvaluationGraphOptions,
 } from './build-evaluation-graph.js'
-export { type LocateWeight, locateInModel, type WeightData, type WeightPrecision } from './build-weights.js'
+export { type LocateWeight, locateInModel, type WeightData } from './build-weights.js'
 export { listTensors } from './collect-tensors.js'
 export { evaluationInputs, evaluationOutputs } from './evaluation-names.js'
 export { findModelFile } from './find-model-file.js'

@@ -1,6 +1,13 @@
 import { homedir, hostname } from 'node:os'
 import { join, resolve } from 'node:path'
-import { EspalierError, executionProviders, type Precision, precisions } from '@espalier/contracts'
+import {
+  EspalierError,
+  executionProviders,
+  type Precision,
+  precisions,
+  type WeightPrecision,
+  weightPrecisions,
+} from '@espalier/contracts'
 import { z } from 'zod'
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
@@ -8,9 +15,6 @@ export type LogLevel = (typeof logLevels)[number]
 
 const providerChoices = ['auto', ...executionProviders] as const
 const precisionChoices = ['auto', ...precisions] as const
-
-const weightPrecisions = ['stored', 'fp32'] as const
-type WeightPrecision = (typeof weightPrecisions)[number]
 
 /** Everything the environment can say, parsed. */
 export interface Configuration {

@@ -19,17 +19,20 @@ const claimBy = (capacity?: EvaluatorCapacity) => ({ workerId: 'w', leaseMs: 500
 describe('an evaluator', () => {
   it('gets only steps whose model fits into its memory, by wake and by looking', async () => {
     const { search } = await createTestSearch(store)
-    const memoryNeeds = { cpu: 28e9, cuda: 14e9 }
+    const memoryNeeds = { cpu: 28e9, cpuWithFp32Weights: 56e9, cuda: 14e9 }
     const plan = () => ({ ...planOf([evaluateStep(0)]), memoryNeeds })
     const [step] = (await store.searches.advance(search.id, plan))?.created ?? []
     const stepId = step?.id ?? ''
-    for (const capacity of [host, { ...card, memoryBytes: 14e9 - 1 }]) {
+    const converting: EvaluatorCapacity = { ...host, memoryBytes: 56e9, weights: 'fp32' }
+    for (const capacity of [host, { ...card, memoryBytes: 14e9 - 1 }, { ...converting, memoryBytes: 56e9 - 1 }]) {
       expect(await store.steps.claimNext('evaluator', claimBy(capacity))).toBeUndefined()
       expect(await store.steps.claim(stepId, claimBy(capacity))).toBeUndefined()
     }
-    const lease = await store.steps.claimNext('evaluator', claimBy(card))
-    expect(lease).toMatchObject({ stepId })
-    if (lease) await store.steps.release(lease)
+    for (const capacity of [card, converting, { ...host, memoryBytes: 28e9 }]) {
+      const lease = await store.steps.claimNext('evaluator', claimBy(capacity))
+      expect(lease).toMatchObject({ stepId })
+      if (lease) await store.steps.release(lease)
+    }
     const unknown = await store.steps.claim(stepId, claimBy({ ...host, memoryBytes: null }))
     expect(unknown).toMatchObject({ stepId })
     await store.searches.requestCancel(search.teamId, search.id)
@@ -39,13 +42,24 @@ describe('an evaluator', () => {
     const large = await createTestSearch(store)
     await store.searches.advance(large.search.id, () => ({
       ...planOf([evaluateStep(0)]),
-      memoryNeeds: { cpu: 280e9, cuda: 140e9 },
+      memoryNeeds: { cpu: 280e9, cpuWithFp32Weights: 560e9, cuda: 140e9 },
     }))
     const small = await createTestSearch(store)
     await store.searches.advance(small.search.id, () => planOf([evaluateStep(0)]))
     const lease = await store.steps.claimNext('evaluator', claimBy(host))
     expect(lease?.searchId).toBe(small.search.id)
     for (const { search } of [large, small]) await store.searches.requestCancel(search.teamId, search.id)
+  })
+
+  it('that converts weights goes by its provider where an older service has written the needs', async () => {
+    const { search } = await createTestSearch(store)
+    await store.searches.advance(search.id, () => planOf([evaluateStep(0)]))
+    await database.query(`UPDATE "Search" SET "memoryNeeds" = '{"cpu": 28e9, "cuda": 14e9}' WHERE id = $1`, [search.id])
+    const converting: EvaluatorCapacity = { ...host, weights: 'fp32' }
+    expect(await store.steps.claimNext('evaluator', claimBy({ ...converting, memoryBytes: 27e9 }))).toBeUndefined()
+    const lease = await store.steps.claimNext('evaluator', claimBy({ ...converting, memoryBytes: 28e9 }))
+    expect(lease?.searchId).toBe(search.id)
+    await store.searches.requestCancel(search.teamId, search.id)
   })
 
   it('gets no step of a search that was prepared in a precision it does not compute in', async () => {

@@ -1,4 +1,11 @@
-import { type EvaluatorCapacity, roleOfStep, type StepKind, stepKinds, type WorkerRole } from '@espalier/contracts'
+import {
+  type EvaluatorCapacity,
+  evaluatorKindOf,
+  roleOfStep,
+  type StepKind,
+  stepKinds,
+  type WorkerRole,
+} from '@espalier/contracts'
 import { Prisma } from './generated/prisma/client.js'
 import { idleStates } from './search-rows.js'
 
@@ -35,11 +42,14 @@ export const claimable = Prisma.sql`(
  */
 export function suits(capacity: EvaluatorCapacity | undefined): Prisma.Sql {
   if (capacity === undefined) return Prisma.sql`TRUE`
-  const { provider, memoryBytes, precisions } = capacity
+  const { memoryBytes, precisions } = capacity
+  // Needs that were written before evaluators told how they keep weights are by provider alone.
+  const kind = evaluatorKindOf(capacity)
   const fits =
     memoryBytes === null
       ? Prisma.sql`TRUE`
-      : Prisma.sql`COALESCE((q."memoryNeeds"->>${provider})::double precision, 0) <= ${memoryBytes}::double precision`
+      : Prisma.sql`COALESCE(q."memoryNeeds"->>${kind}, q."memoryNeeds"->>${capacity.provider}, '0')::double precision
+          <= ${memoryBytes}::double precision`
   return Prisma.sql`(${fits} AND NOT EXISTS (
     SELECT 1 FROM "Step" p
     WHERE p."searchId" = s."searchId" AND p.round = 0 AND p.kind = 'prepare' AND p.index = 0 AND p.id <> s.id

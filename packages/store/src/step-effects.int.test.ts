@@ -115,7 +115,10 @@ describe('what is written with a result', () => {
     expect(model).toMatchObject({ path: null, ...location, hash: null })
     const search = await store.searches.create({ teamId, modelId: model.id, settings: other.settings })
     const plan = planOf([{ kind: 'prepare', round: 0, index: 0, payload: {} }])
-    const advanced = await store.searches.advance(search.id, () => ({ ...plan, memoryNeeds: { cpu: 1, cuda: 2 } }))
+    const advanced = await store.searches.advance(search.id, () => ({
+      ...plan,
+      memoryNeeds: { cpu: 1, cpuWithFp32Weights: 2, cuda: 3 },
+    }))
     const lease = await store.steps.claim(String(advanced?.created[0]?.id), claimOptions)
     if (lease?.kind !== 'prepare') throw new Error('no lease')
     expect(lease.model).toEqual({ id: model.id, name: 'tiny', path: null, ...location, shape, hash: null })
@@ -131,9 +134,12 @@ describe('what is written with a result', () => {
     const again = await store.models.create({ teamId, name: 'renamed', shape, ...location })
     expect(again).toMatchObject({ id: model.id, name: 'renamed', shape: opened, hash: modelHash })
     expect((await store.searches.loadRecord(search.id)).shape).toEqual(opened)
-    await store.searches.advance(search.id, () => ({ ...plan, memoryNeeds: { cpu: 3, cuda: 4 } }))
+    await store.searches.advance(search.id, () => ({
+      ...plan,
+      memoryNeeds: { cpu: 4, cpuWithFp32Weights: 5, cuda: 6 },
+    }))
     expect(await database.query('SELECT "memoryNeeds" AS needs FROM "Search" WHERE id = $1', [search.id])).toEqual([
-      { needs: { cpu: 3, cuda: 4 } },
+      { needs: { cpu: 4, cpuWithFp32Weights: 5, cuda: 6 } },
     ])
   })
 

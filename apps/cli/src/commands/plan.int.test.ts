@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { type WeightPrecision, weightPrecisions } from '@espalier/contracts'
 import { countEvaluationFlops } from '@espalier/cost-model'
 import { openModel, readModelShape } from '@espalier/model-graph'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
@@ -34,12 +35,18 @@ async function plan(...args: string[]): Promise<Plan> {
   return JSON.parse(printed())
 }
 
+interface MeasuredModel {
+  readonly directory: string
+  readonly windowLength: number
+  readonly weights: WeightPrecision
+}
+
 /** Opens and measures in a process of its own: peak resident bytes, and the time of one measurement. */
-function measureAlone(directory: string, windowLength: number): { peakBytes: number; seconds: number } {
+function measureAlone({ directory, windowLength, weights }: MeasuredModel): { peakBytes: number; seconds: number } {
   const windows = Math.round(2048 / windowLength)
   const script = `(async () => {
     const { createEvaluator } = await import('@espalier/evaluator')
-    const evaluator = await createEvaluator({ modelDirectory: ${JSON.stringify(directory)} })
+    const evaluator = await createEvaluator(${JSON.stringify({ modelDirectory: directory, weights })})
     const ids = Int32Array.from({ length: ${windows * windowLength} }, (_, index) => (index * 37) % 2000)
     const request = { ids, windowLength: ${windowLength}, windows: ${windows}, keptIndices: null, calibration: null }
     await evaluator.measure(request)
@@ -73,20 +80,25 @@ describe('espalier plan', () => {
     expect(countEvaluationFlops(shape, dense, { windowLength, windows })).toBe(expected)
   })
 
-  it.each(measured)('of $name predicts what it takes on this machine', async ({ name, directory, windowLength }) => {
-    if (process.platform !== 'linux') return
-    const { memory, speeds } = await plan(directory, '--device', 'cpu', '--window', String(windowLength))
-    const { peakBytes, seconds } = measureAlone(directory, windowLength)
-    expect(memory.totalBytes).toBeGreaterThan(peakBytes / memoryFactor)
-    expect(memory.totalBytes).toBeLessThan(peakBytes * memoryFactor)
-    const speed = 2048 / seconds / (speeds[0]?.tokensPerSecond ?? 0)
-    process.stdout.write(
-      `${name}: memory ${(memory.totalBytes / peakBytes).toFixed(2)}, speed ${speed.toFixed(2)} x plan\n`,
-    )
-    if (name === 'demo') return // Small products: far from the peak, as the plan says.
-    expect(speed).toBeGreaterThan(1 / speedFactor)
-    expect(speed).toBeLessThan(speedFactor)
-  })
+  it.each(measured.flatMap((model) => weightPrecisions.map((weights) => ({ ...model, weights }))))(
+    'of $name with weights as $weights predicts what it takes on this machine',
+    async ({ name, ...model }) => {
+      if (process.platform !== 'linux') return
+      const { directory, windowLength, weights } = model
+      const options = ['--device', 'cpu', '--window', String(windowLength), '--weights', weights]
+      const { memory, speeds } = await plan(directory, ...options)
+      const { peakBytes, seconds } = measureAlone(model)
+      expect(memory.totalBytes).toBeGreaterThan(peakBytes / memoryFactor)
+      expect(memory.totalBytes).toBeLessThan(peakBytes * memoryFactor)
+      const speed = 2048 / seconds / (speeds[0]?.tokensPerSecond ?? 0)
+      process.stdout.write(
+        `${name}, ${weights}: memory ${(peakBytes / 1e6).toFixed(0)} MB, plan ${(memory.totalBytes / peakBytes).toFixed(2)}, speed ${speed.toFixed(2)} x plan\n`,
+      )
+      if (name === 'demo') return // Small products: far from the peak, as the plan says.
+      expect(speed).toBeGreaterThan(1 / speedFactor)
+      expect(speed).toBeLessThan(speedFactor)
+    },
+  )
 
   it('takes a model of 70 billion parameters of which only config.json is there', async () => {
     const config = {

@@ -3,6 +3,7 @@ import { cpuName, deviceNames } from '@espalier/cost-model'
 import { Command, Option } from 'commander'
 import { integerFrom, parseSparsities } from '../input/parse-options.js'
 import { resolveModelDirectory } from '../input/resolve-model.js'
+import { createWeightsOption } from '../input/weights-option.js'
 import { renderPlan } from '../output/render-plan.js'
 import type { Terminal } from '../output/terminal.js'
 import { assumedFinalShare, type PlanRequest, planModel } from '../plan-model.js'
@@ -28,6 +29,7 @@ export function createPlanCommand(terminal: Terminal): Command {
       `windows of a final measurement and of a test (default: ${assumedFinalShare} times those of an evaluation)`,
       integerFrom(1),
     )
+    .addOption(createWeightsOption())
     .option('--json', 'print one JSON object')
     .action(async (model: string, options: PlanRequest & { json?: true }) => {
       const plan = await planModel(resolveModelDirectory(model), options)

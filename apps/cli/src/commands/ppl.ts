@@ -1,11 +1,12 @@
-import type { WeightPrecision } from '@espalier/model-graph'
-import { Command, Option } from 'commander'
+import type { WeightPrecision } from '@espalier/contracts'
+import { Command } from 'commander'
 import { UsageError } from '../input/command-errors.js'
 import { fetchModel, fetchText, modelArgument } from '../input/fetch-sources.js'
 import { runInterruptible } from '../input/interruption.js'
 import { integerFrom, listOf } from '../input/parse-options.js'
 import { readPolicy } from '../input/read-policy.js'
 import type { TokenSource } from '../input/read-tokens.js'
+import { createWeightsOption } from '../input/weights-option.js'
 import { measurePerplexity, type PerplexityReport } from '../measure-perplexity.js'
 import { formatPercent, formatPerplexity } from '../output/format-values.js'
 import type { Terminal } from '../output/terminal.js'
@@ -50,14 +51,7 @@ export function createPplCommand(terminal: Terminal): Command {
     .option('--calibration-ids <file>', 'the same as token ids')
     .option('--calibration-windows <count>', 'windows of it (default: 16, or all if fewer)', integerFrom(1))
     .option('--threads <count>', 'threads of the numeric session (default: all cores)', integerFrom(1, 1024))
-    .addOption(
-      new Option(
-        '--weights <precision>',
-        'half-precision weights as stored, or all converted to fp32 once, at twice the memory',
-      )
-        .choices(['stored', 'fp32'])
-        .default('stored'),
-    )
+    .addOption(createWeightsOption())
     .option('--metrics <list>', `also compare with the dense model: ${pplMetrics.join(',')}`, listOf(pplMetrics))
     .option('--json', 'print one JSON object')
     .action((model: string, options: PplOptions) => runPpl(model, options, terminal))

@@ -6,10 +6,12 @@
 Standard input, a JSON object a line: first { first, evaluations }, the shares of the first trial and how many there
 will be; then { value } for each { shares } on standard output, lower is better.
 """
-import json, sys
+import json, sys, warnings
 import optuna
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+# x0 and sigma0 of CMA-ES go in version 6; the version above still has them.
+warnings.simplefilter('ignore', FutureWarning)
 # The usual 50 a generation would be more than all evaluations.
 NSGA2_POPULATION = 8
 CMAES_SIGMA = 0.2

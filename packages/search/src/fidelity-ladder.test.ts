@@ -28,7 +28,7 @@ const difficultyOf = (window: number) => (window < 4 ? 0 : 1)
 /** Log-perplexity of the dense model of simulations on the first windows. */
 function denseOn(windows: number): number {
   const difficulties = Array.from({ length: windows }, (_, window) => difficultyOf(window))
-  return 3 + difficulties.reduce((sum, value) => sum + value, 0) / windows
+  return 3 + difficulties.reduce<number>((sum, value) => sum + value, 0) / windows
 }
 
 const anyBudget = fc

@@ -34,8 +34,9 @@ export function createAdvancer({ store, queue, logger }: AdvancerOptions): Advan
           steps.add(step)
           evaluator.add(step)
         }
-        ;[open, needs] = [steps, evaluator]
-        return { ...planOrFail(planner, source), memoryNeeds: needs.memory }
+        open = steps
+        needs = evaluator
+        return { ...planOrFail(planner, source), memoryNeeds: evaluator.memory }
       })
       .catch((error: unknown) => failUnplannable(searchId, error))
     if (!advanced) return

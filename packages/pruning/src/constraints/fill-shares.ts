@@ -146,19 +146,22 @@ const MOST_PASSES = 60
 
 /**
  * Largest t in [low, high] at which the excess, which never falls, is not above 0; `low` where there is none. The excess
- * is piecewise linear, so Newton's method, kept inside a bracket that shrinks, ends on it after a few passes.
+ * is piecewise linear, so Newton's method, kept inside a bracket that shrinks, ends on it after a few passes. It begins
+ * at 0, for wishes are near what they become.
  */
 function largestShift(low: number, high: number, filling: Filling): number {
-  if (filling.excess(high) <= 0) return high
   let [below, above] = [low, high]
-  let shift = low
-  for (let pass = 0; pass < MOST_PASSES && above - below > SHIFT_PRECISION; pass++) {
+  let shift = Math.min(high, Math.max(low, 0))
+  let isHighOpen = true
+  for (let pass = 0; pass < MOST_PASSES; pass++) {
     const excess = filling.excess(shift)
     if (excess <= COST_PRECISION) below = shift
     else above = shift
-    if (Math.abs(excess) <= COST_PRECISION) break
+    if (Math.abs(excess) <= COST_PRECISION || above - below <= SHIFT_PRECISION) break
     const next = shift - excess / filling.slope
-    shift = next > below && next < above ? next : (below + above) / 2
+    if (next > below && next < above) shift = next
+    else if (isHighOpen && above === high) [shift, isHighOpen] = [high, false]
+    else shift = (below + above) / 2
   }
   return below
 }

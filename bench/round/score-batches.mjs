@@ -1,0 +1,71 @@
+import { trainPredictor } from '@espalier/predictor'
+import { createPolicyRules, createRandomGenerator } from '@espalier/pruning'
+import { processScore } from '../../apps/predictor-worker/dist/process-score.js'
+import { createSearch, planOf, withServiceDatabase } from './service-database.mjs'
+import { median, stopwatch } from './stopwatch.mjs'
+
+const claim = { workerId: 'bench', leaseMs: 600_000 }
+
+/**
+ * Scores batches of policies as a predictor worker does: reads the batch and the predictor from Postgres, scores, and
+ * stores the scores.
+ * @returns the median of the batches, seconds of the clock and of the processor of this process
+ */
+export function scoreBatches(simulated, settings, policies, batches) {
+  return withServiceDatabase(async ({ store }) => {
+    const { id } = await createSearch(store, simulated.shape, settings)
+    const predictor = trainOn(simulated, settings)
+    const times = []
+    for (let round = 1; round <= batches; round++) {
+      const effects = { parameters: predictor.toJSON(), onnx: predictor.toOnnx(), summary: predictor.summary }
+      await doStep(store, id, 'train', round, {
+        result: { ...predictor.summary, seconds: 0 },
+        effects: { predictor: effects },
+      })
+      const result = { targets: drawBatch(simulated, settings, policies, round), backend: 'none', seconds: 0 }
+      await doStep(store, id, 'propose', round, { result, effects: { generator: null } })
+      const lease = await claimStep(store, id, 'score', round)
+      const scoring = stopwatch()
+      const scored = await processScore({ store }, lease)
+      await store.steps.complete(lease, scored.result, scored.effects)
+      times.push(scoring())
+    }
+    return {
+      policies,
+      clock: median(times.map(({ clock }) => clock)),
+      processor: median(times.map(({ processor }) => processor)),
+    }
+  })
+}
+
+async function doStep(store, searchId, kind, round, { result, effects }) {
+  await store.steps.complete(await claimStep(store, searchId, kind, round), result, effects)
+}
+
+async function claimStep(store, searchId, kind, round) {
+  const payload = kind === 'propose' ? { count: 1, incumbents: [] } : {}
+  const { created } = await store.searches.advance(searchId, () => planOf([{ kind, round, index: 0, payload }]))
+  return store.steps.claim(created[0].id, claim)
+}
+
+function trainOn({ model, rankings, measure }, settings) {
+  const dense = model.modules.map(({ units }) => units)
+  const probes = model.modules.map(({ index, units }) => dense.with(index, Math.round(units / 2)))
+  const evaluations = [dense, ...probes].map((kept, index) => {
+    const payload = { keptUnits: kept, windows: settings.validationWindows, split: 'validation' }
+    return { kept, purpose: index === 0 ? 'dense' : 'probe', logPerplexity: measure(payload, settings).logPerplexity }
+  })
+  return trainPredictor({ model, rankings, evaluations, seed: settings.seed })
+}
+
+function drawBatch({ shape }, settings, policies, round) {
+  const { targets } = createPolicyRules(shape, settings)
+  const random = createRandomGenerator(round, 'batch')
+  const share = Math.ceil(policies / targets.length)
+  return targets.map((target, index) => ({
+    policies: Array.from({ length: Math.min(share, policies - index * share) }, () => ({
+      keptUnits: [...target.random(random)],
+      origin: 'random',
+    })),
+  }))
+}

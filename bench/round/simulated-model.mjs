@@ -1,0 +1,42 @@
+import { createPrunableModel, createRandomGenerator, rankUnits } from '@espalier/pruning'
+
+/** Log-perplexity of the dense model. */
+const DENSE = 2.5
+const NOISE = 0.004
+
+/**
+ * A model that needs no measuring: damages of modules add up and bend into the rise of log-perplexity, with a little
+ * noise that follows from the policy. Middle layers matter least, as in real models.
+ */
+export function createSimulatedModel(shape, seed) {
+  const model = createPrunableModel(shape)
+  const random = createRandomGenerator(seed, 'simulated-model')
+  const damages = model.modules.map(({ layer, kind }) => {
+    const depth = layer / Math.max(1, shape.layers - 1)
+    const profile = 0.3 + 4 * (depth - 0.6) ** 2
+    return ((kind === 'attention' ? 0.6 : 1) * profile * Math.exp(0.4 * random.normal())) / shape.layers
+  })
+  const rankings = model.modules.map(({ units }) =>
+    rankUnits(Float64Array.from({ length: units }, () => Math.exp(1.2 * random.normal()))),
+  )
+  return {
+    shape,
+    model,
+    rankings,
+    measure: (payload, settings) => measure({ model, damages, rankings, seed }, payload, settings),
+  }
+}
+
+/** What an evaluator would record. */
+function measure({ model, damages, rankings, seed }, { keptUnits, windows, split }, { windowLength }) {
+  let damage = 0
+  for (const { index } of model.modules) {
+    damage += damages[index] * rankings[index].removedShare[keptUnits[index]] ** 1.3
+  }
+  const random = createRandomGenerator(seed, 'noise', split, keptUnits.join())
+  const logPerplexity = DENSE + 3 * damage ** 1.2 + NOISE * random.normal()
+  const tokens = windowLength - 1
+  const nll = Array.from({ length: windows }, (_, window) => tokens * (logPerplexity + 0.2 * Math.sin(window)))
+  const mean = nll.reduce((sum, value) => sum + value, 0) / (windows * tokens)
+  return { nll, tokens: windows * tokens, logPerplexity: mean, perplexity: Math.exp(mean), seconds: 0 }
+}

@@ -37,6 +37,8 @@ export interface SimulationOptions {
   readonly halfWidth?: (kept: readonly number[]) => number
   /** What a method adds to log-perplexity. */
   readonly penaltyOf?: (method: PruningMethod) => number
+  /** What a window of the text adds to the log-perplexity of every policy on it; a little if left out. */
+  readonly difficultyOf?: (window: number) => number
 }
 
 export interface Simulation {
@@ -96,9 +98,13 @@ function resultOf(step: StepRecord, steps: readonly StepRecord[], options: Simul
     case 'evaluate': {
       const { keptUnits, windows } = step.payload
       const penalty = options.penaltyOf?.(methodOf({ payload: step.payload, settings })) ?? 0
-      const logPerplexity = 3 + penalty + damageOf(model.modules, keptUnits) + 0.01 * Math.sin(windows)
-      const nll = Array.from({ length: windows }, () => logPerplexity * (settings.windowLength - 1))
-      return { logPerplexity, perplexity: Math.exp(logPerplexity), nll, tokens: 1, seconds: 1 }
+      const { difficultyOf = (window) => 0.01 * Math.sin(window) } = options
+      const mean = 3 + penalty + damageOf(model.modules, keptUnits)
+      const tokensPerWindow = settings.windowLength - 1
+      const nll = Array.from({ length: windows }, (_, window) => (mean + difficultyOf(window)) * tokensPerWindow)
+      const tokens = windows * tokensPerWindow
+      const logPerplexity = nll.reduce((sum, value) => sum + value, 0) / tokens
+      return { logPerplexity, perplexity: Math.exp(logPerplexity), nll, tokens, seconds: 1 }
     }
     case 'train':
       return { evaluations: 1, residualTrees: 0, noise: 0.1, intervalScale: 1.6, seconds: 1 }

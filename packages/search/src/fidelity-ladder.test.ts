@@ -23,12 +23,12 @@ const settingsOf = (change: Partial<SearchSettings>): SearchSettings => ({
 })
 
 /** The text begins with easy windows: on a lower rung every policy has a perplexity far below that of the dense model. */
-const difficultyOf = (window: number) => (window < 4 ? 0 : 1)
+const difficultyOf = (window: number): number => (window < 4 ? 0 : 1)
 
 /** Log-perplexity of the dense model of simulations on the first windows. */
 function denseOn(windows: number): number {
   const difficulties = Array.from({ length: windows }, (_, window) => difficultyOf(window))
-  return 3 + difficulties.reduce<number>((sum, value) => sum + value, 0) / windows
+  return 3 + difficulties.reduce((sum, value) => sum + value, 0) / windows
 }
 
 const anyBudget = fc

@@ -19,7 +19,7 @@ export interface Phase {
 
 /** Candidates the agent gives for each policy that will be evaluated: the predictor chooses among them. */
 const CANDIDATES_A_POLICY = 16
-/** Measured policies a target that the agent is told of: evolution starts from them, exploring keeps away from them. */
+/** Most measured policies a target that the agent is told of: evolution starts from them, exploring keeps away from them. */
 const INCUMBENTS = 64
 /** Every so many rounds explore. */
 const EXPLORING_ROUND = 2

@@ -5,8 +5,8 @@ import { type Measurement, policyKey } from './measurement.js'
 import { countTrials } from './plan-budget.js'
 import { costOf } from './rungs.js'
 
-/** Measured policies of a target that are kept, best first: finalists and incumbents are fewer. */
-const BEST_OF_A_TARGET = 16
+/** Measured policies of a target that are kept, best first; finalists are fewer. */
+const BEST_OF_A_TARGET = 64
 
 /** Purposes of which a search has as many as it has evaluations; of all others it has a few a target. */
 const numerousPurposes: readonly string[] = ['probe', 'random', 'proposal']

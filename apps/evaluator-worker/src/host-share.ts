@@ -11,7 +11,7 @@ export interface HostShare {
 }
 
 const beatMs = 1000
-/** Longer than any pause of a living process on a busy machine. Only for processes that cannot be looked up. */
+/** Longer than any pause of a living process on a busy machine. */
 const deadAfterMs = 10_000
 
 /** Processes see each other by their ids where this is the same: containers may share a folder, but not those. */

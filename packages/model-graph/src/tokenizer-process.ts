@@ -6,7 +6,7 @@
 import { Tokenizer } from 'tokenizers'
 import { encodeText } from './encode-text.js'
 import { readModelText } from './read-text.js'
-import { isCuttable } from './split-text.js'
+import { type Cutting, chooseCutting } from './split-text.js'
 import type { TokenizerQuestion, TokenizerReply } from './tokenizer-client.js'
 
 /** Gemma's has 33 MB. */
@@ -38,7 +38,7 @@ if (tokenizer !== null) {
 
 interface LoadedTokenizer {
   readonly library: Tokenizer
-  readonly cuttable: boolean
+  readonly cutting: Cutting
 }
 
 async function load(): Promise<LoadedTokenizer> {
@@ -47,17 +47,17 @@ async function load(): Promise<LoadedTokenizer> {
   // A tokenizer.json may cut or fill every text to one length; a perplexity needs all tokens and no others.
   library.disableTruncation()
   library.disablePadding()
-  return { library, cuttable: isCuttable(JSON.parse(json)) }
+  return { library, cutting: chooseCutting(JSON.parse(json)) }
 }
 
-async function encode({ library, cuttable }: LoadedTokenizer, question: TokenizerQuestion): Promise<void> {
+async function encode({ library, cutting }: LoadedTokenizer, question: TokenizerQuestion): Promise<void> {
   clearTimeout(idle)
   const texts = question.kind === 'encode' ? [question.text] : question.texts
   const characters = texts.reduce((sum, text) => sum + text.length, 0)
   const watch = setInterval(() => refuseMemory(characters), watchMs)
   try {
     if (question.kind === 'encode') {
-      reply({ kind: 'encoded', ...(await encodeText(library, question.text, cuttable, question)) })
+      reply({ kind: 'encoded', ...(await encodeText(library, question.text, cutting, question)) })
     } else {
       const encodings = await library.encodeBatch([...question.texts], { addSpecialTokens: true })
       reply({ kind: 'encodedEach', ids: encodings.map((encoding) => Int32Array.from(encoding.getIds())) })

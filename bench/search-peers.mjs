@@ -8,11 +8,12 @@
  *
  * --budget: real evaluations over all targets, as of a search; each target has an equal share of them.
  * --out: a file like bench/reference/peers-demo.json, for `npm run bench -- search --peers FILE`; written after each peer.
+ *   Peers and seeds of a run before, by the same protocol, stay in it.
  * --peers: only these; all when left out. --optuna: a Python with optuna, for TPE, NSGA-II and CMA-ES.
  * --most-windows: as if the texts ended after so many windows. --cache: as of `search`; the same file will do.
  */
-import { writeFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { isDeepStrictEqual, parseArgs } from 'node:util'
 import { createRandomGenerator, denseUnits, sparsityOf } from '@espalier/pruning'
 import { evolution } from './peers/search/evolution.mjs'
 import { flap } from './peers/search/flap.mjs'
@@ -44,11 +45,12 @@ if (metric === 'auto' || compensation === 'auto') {
 }
 
 async function main() {
+  const chosen = choosePeers()
   const bench = await openBench(options, compensation === 'least-squares')
   try {
     const report = await createReport(bench)
     for (const [position, seed] of seeds.entries()) {
-      for (const peer of choosePeers()) {
+      for (const peer of chosen) {
         if (!peer.seeded && position > 0) continue
         await runPeer(bench, peer, peer.seeded ? seed : 0, report)
         if (options.out) writeFileSync(options.out, `${JSON.stringify(report)}\n`)
@@ -80,11 +82,23 @@ async function createReport(bench) {
     testWindows: bench.windows.test,
     metric,
     compensation,
+    targets,
     budgetPerTarget: evaluations,
-    seeds: seeds.length,
   }
   const [[validation], [test]] = [await validate(bench, [dense]), await finish(bench, [dense])]
-  return { protocol, dense: { validation: validation.perplexity, test: test.perplexity }, peers: {} }
+  return {
+    protocol,
+    dense: { validation: validation.perplexity, test: test.perplexity },
+    peers: earlierPeers(protocol),
+  }
+}
+
+/** What `--out` has already, if it was measured in the same way. */
+function earlierPeers(protocol) {
+  if (!options.out || !existsSync(options.out)) return {}
+  const earlier = JSON.parse(readFileSync(options.out, 'utf8'))
+  if (isDeepStrictEqual(earlier.protocol, protocol)) return earlier.peers
+  throw new Error(`${options.out} is of another protocol: ${JSON.stringify(earlier.protocol)}; choose another --out`)
 }
 
 /** A peer's own search, with its evaluations counted, and the best policy of each target on the test windows. */
@@ -114,7 +128,8 @@ async function runPeer(bench, peer, seed, { peers }) {
   peers[peer.name] ??= Object.fromEntries(targets.map((target) => [String(target), []]))
   for (const target of targets) {
     const row = await resultOf(bench, tried, target)
-    peers[peer.name][String(target)].push({ seed, ...row })
+    const others = peers[peer.name][String(target)].filter((earlier) => earlier.seed !== seed)
+    peers[peer.name][String(target)] = [...others, { seed, ...row }]
     if (!options.json) {
       const { validation, test } = row
       console.log(`${peer.name}, seed ${seed}, ${target}: ${validation.toFixed(3)} / ${test.toFixed(3)}`)

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -78,6 +79,8 @@ onLinux('evaluators of one machine', () => {
     }
 
     first.kill('SIGKILL')
+    // Until its parent has seen the end a process still has an id.
+    await once(first, 'exit')
     await afterMoreSteps(second)
     expect(await threadsOf(second)).toBe(cpus)
   })

@@ -51,20 +51,17 @@ function between(scale: FrontScale, from: FrontPolicy, to: FrontPolicy, needed: 
   const count = Math.ceil((needed - from.parameters) / channel)
   let [sparser, denser, low, high] = [from, to, 0, channels]
   if (from.parameters + count * channel >= to.parameters) return to
-  while (high - low > 1) {
+  while (high - low > 1 && high !== count) {
     const middle = low + ((high - low) >> 1)
     const policy = growWithin(scale, sparser, denser, middle - low, (middle - low) / (high - low))
-    if (middle === count) return policy
     if (middle < count) [low, sparser] = [middle, policy]
     else [high, denser] = [middle, policy]
   }
-  return denser
+  // Where no block had room, KV groups were moved, and what is kept is not a number of channels more.
+  return denser.parameters < needed + channel ? denser : project(scale, from, to, needed, count / channels)
 }
 
-/**
- * A growth of one block that is predicted between the two, as far from both as its channels say: so that there is room
- * for those before and after it. If there is none, the nearest to that.
- */
+/** A growth of one block that is predicted between the two; where no block has room, any policy of that size. */
 function growWithin(
   scale: FrontScale,
   from: FrontPolicy,
@@ -73,9 +70,29 @@ function growWithin(
   share: number,
 ): FrontPolicy {
   const { model } = scale
-  const space = spaceKeeping(model, from.parameters + channels * parametersOfChannel(model))
-  const grown = growths(space, from.kept, channels).map((kept) => frontPolicy(scale, kept))
-  const candidates = grown.length > 0 ? grown : [frontPolicy(scale, space.project(from.kept))]
+  const parameters = from.parameters + channels * parametersOfChannel(model)
+  const grown = growths(spaceKeeping(model, parameters), from.kept, channels).map((kept) => frontPolicy(scale, kept))
+  return grown.length > 0 ? nearest(grown, from, to, share) : project(scale, from, to, parameters, share)
+}
+
+/** One of the two, brought to a number of parameters. */
+function project(
+  scale: FrontScale,
+  from: FrontPolicy,
+  to: FrontPolicy,
+  parameters: number,
+  share: number,
+): FrontPolicy {
+  const space = spaceKeeping(scale.model, parameters)
+  const candidates = [from, to].map(({ kept }) => frontPolicy(scale, space.project(kept)))
+  return nearest(candidates, from, to, share)
+}
+
+/**
+ * The candidate that is predicted between the two, as far from both as the share says: so that there is room for those
+ * before and after it. If there is none, the nearest to that.
+ */
+function nearest(candidates: readonly FrontPolicy[], from: FrontPolicy, to: FrontPolicy, share: number): FrontPolicy {
   const wanted = from.score + share * (to.score - from.score)
   const outside = ({ score }: FrontPolicy) => Math.max(0, score - from.score, to.score - score)
   const distance = ({ score }: FrontPolicy) => Math.abs(score - wanted)

@@ -24,6 +24,9 @@ const quick = { ...planEffort(16).front, anchors: 3, anchorScores: 100, swaps: 4
 
 const smallModel = modelOf({ layers: 4, kvHeads: 3, queryHeads: 6, headDim: 8, hiddenSize: 32, ffnChannels: 128 })
 
+/** Where all blocks are full, only KV groups can grow, which are no whole number of channels. */
+const fullBlocks = { layers: 5, kvHeads: 6, queryHeads: 6, headDim: 14, hiddenSize: 4, ffnChannels: 20 }
+
 /** A network that nobody trained. */
 function anyNetwork(modules: number, seed: number): PolicyNetworkCheckpoint {
   const random = createRandomGenerator(seed, 'network')
@@ -105,7 +108,7 @@ describe('createPolicyGenerator', () => {
           expectAtSparsity(model, generator.generate(sparsity), sparsity)
         }
       }),
-      { numRuns: 40 },
+      { numRuns: 40, examples: [[{ model: modelOf(fullBlocks), target: 0.009924242424242424 }, 82337281]] },
     )
   })
 

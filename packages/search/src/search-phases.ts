@@ -24,7 +24,7 @@ const INCUMBENTS = 64
 /** Every so many rounds explore. */
 const EXPLORING_ROUND = 2
 /** A search of fewer rounds has none to spare for it. */
-const FEWEST_ROUNDS_TO_EXPLORE = 4
+const FEWEST_ROUNDS_TO_EXPLORE = 6
 
 /**
  * A search as the list of its phases. A consumer takes the next phase only when the earlier ones have ended;

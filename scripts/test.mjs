@@ -38,13 +38,13 @@ function runJest(name, args) {
 }
 
 /** Integration tests of what talks to other processes in time. */
-const services = String.raw`(apps|tests|packages/(embedded|queue|runtime|step-worker|store))/.*\.int\.test\.ts$`
+const services = String.raw`/(apps|tests|packages/(embedded|queue|runtime|step-worker|store))/.*\.int\.test\.ts$`
 const gpu = String.raw`\.gpu\.test\.ts$`
 const ignoring = (...patterns) =>
   ['/node_modules/', '/dist/', ...patterns].map((ignored) => `--testPathIgnorePatterns=${ignored}`)
 
 runJest('computing', ['--maxWorkers=100%', ...ignoring(services, gpu)])
-runJest('services', ['--runInBand', ...ignoring(`^(?!.*/${services})`)])
+runJest('services', ['--runInBand', ...ignoring(`^(?!.*${services})`)])
 rmSync(folder, { recursive: true, force: true })
 console.log(`${total.passed} passed, ${total.failed} failed`)
 process.exitCode = total.broken || total.failed > 0 || total.passed === 0 ? 1 : 0

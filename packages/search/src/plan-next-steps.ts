@@ -11,7 +11,7 @@ import { findFailure } from './find-failure.js'
 import { searchPhases } from './search-phases.js'
 import { progressOf } from './search-progress.js'
 import { resultOf } from './search-result.js'
-import { SearchView } from './search-view.js'
+import { SearchView, viewRecord } from './search-view.js'
 import { StepLedger } from './step-ledger.js'
 
 /** Plans a search from its steps, of which it keeps in memory only what planning needs. */
@@ -35,9 +35,7 @@ export function createSearchPlanner(search: SearchOutline): SearchPlanner {
  * gives the same plan, so a plan that was lost is simply made again.
  */
 export function planNextSteps(record: SearchRecord): SearchPlan {
-  const planner = createSearchPlanner(record)
-  for (const step of inOrder(record.steps)) planner.add(step)
-  return planner.plan(record.earlier)
+  return planFrom(viewRecord(record))
 }
 
 function planFrom(view: SearchView): SearchPlan {
@@ -56,11 +54,6 @@ function planFrom(view: SearchView): SearchPlan {
     if (steps.length > 0) return planOf(view, phase.state === 'PREPARING' ? 'QUEUED' : phase.state, steps)
   }
   return planOf(view, 'SUCCEEDED', [])
-}
-
-/** By round and index, whatever order the rows came in: the same record gives the same plan. */
-export function inOrder(steps: readonly StepRecord[]): StepRecord[] {
-  return steps.toSorted((a, b) => a.round - b.round || a.index - b.index)
 }
 
 function planOf(

@@ -8,9 +8,8 @@ import {
 } from '@espalier/contracts'
 import { costOf, createResourceCost } from '@espalier/pruning'
 import { type Measurement, policyKey } from './measurement.js'
-import { inOrder } from './plan-next-steps.js'
-import { SearchView } from './search-view.js'
-import { StepLedger } from './step-ledger.js'
+import { type SearchView, viewRecord } from './search-view.js'
+import { inOrder } from './step-ledger.js'
 
 /**
  * The Pareto fronts of what a search has measured so far or started from: perplexity against size, and against time
@@ -18,9 +17,7 @@ import { StepLedger } from './step-ledger.js'
  */
 export function searchFront(record: SearchRecord): SearchFront {
   const { settings, shape } = record
-  const ledger = new StepLedger(settings)
-  for (const step of record.steps) ledger.add(step)
-  const view = new SearchView(record, ledger, record.earlier)
+  const view = viewRecord(record)
   const measured = new Map<string, Measurement>()
   for (const measurement of [...view.additional, ...ownMeasurements(record, view)]) {
     const { split, windows, keptUnits } = measurement.payload

@@ -11,6 +11,7 @@ import {
   needsLatencies,
   type PruningMethod,
   type SearchOutline,
+  type SearchRecord,
   type SearchSettings,
   type Split,
   type StepKind,
@@ -27,7 +28,7 @@ import { chooseCompensation, chooseMetric, trialTargetIndex } from './choose-met
 import { createKnowledge, type EarlierKnowledge, fittingTarget, nothingKnown } from './earlier-knowledge.js'
 import { type Measurement, policyKey } from './measurement.js'
 import { countTrials } from './plan-budget.js'
-import type { StepLedger } from './step-ledger.js'
+import { inOrder, StepLedger } from './step-ledger.js'
 
 /** What a plan reads: a ledger of the steps, what the search starts from, and what follows from both. */
 export class SearchView {
@@ -190,4 +191,11 @@ export class SearchView {
         null,
     }))
   }
+}
+
+/** The view of a whole record. */
+export function viewRecord(record: SearchRecord): SearchView {
+  const ledger = new StepLedger(record.settings)
+  for (const step of inOrder(record.steps)) ledger.add(step)
+  return new SearchView(record, ledger, record.earlier)
 }

@@ -191,6 +191,11 @@ export class StepLedger {
   }
 }
 
+/** By round and index, whatever order the rows came in: the same record gives the same plan. */
+export function inOrder(steps: readonly StepRecord[]): StepRecord[] {
+  return steps.toSorted((a, b) => a.round - b.round || a.index - b.index)
+}
+
 function insertRanked(best: RankedMeasurement[], measurement: RankedMeasurement): void {
   const place = best.findIndex((other) => isBefore(measurement, other))
   if (place < 0 && best.length >= BEST_OF_A_TARGET) return

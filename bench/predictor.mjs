@@ -7,6 +7,7 @@ import { createRequire } from 'node:module'
 import { parseArgs } from 'node:util'
 import { intervalCoverage, meanAbsoluteError, trainPredictor, withinBinSpearman } from '@espalier/predictor'
 import { createRandomGenerator, rankUnits } from '@espalier/pruning'
+import { median } from './search/median.mjs'
 
 const ort = createRequire(new URL('../packages/predictor/package.json', import.meta.url))('onnxruntime-node')
 
@@ -113,8 +114,4 @@ async function measureSpeed() {
     { what: 'ONNX, two threads', residualTrees: predictor.summary.residualTrees, policies, ms: median(onnxTimes) },
     { what: 'scorer, one thread', residualTrees: predictor.summary.residualTrees, policies, ms: scorerMs },
   ].map((row) => ({ ...row, ms: Number(row.ms.toFixed(1)), policiesPerSecond: Math.round((1000 * policies) / row.ms) }))
-}
-
-function median(values) {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]
 }

@@ -19,6 +19,7 @@ import { runRounds } from './round/run-rounds.mjs'
 import { scoreBatches } from './round/score-batches.mjs'
 import { shapes, typicalConstraints } from './round/shapes.mjs'
 import { createSimulatedModel } from './round/simulated-model.mjs'
+import { printTable } from './search/print-table.mjs'
 
 const { values: options } = parseArgs({
   options: {
@@ -77,15 +78,11 @@ async function main() {
       const rows = await parts[part](shapes[name])
       found[part].push(...rows.map((row) => ({ model: name, ...row })))
     }
-    if (!options.json) printTable(part, found[part])
+    if (options.json) continue
+    console.log(part)
+    printTable(found[part])
   }
   if (options.json) console.log(JSON.stringify(found))
-}
-
-function printTable(part, rows) {
-  const round = (value) => (typeof value === 'number' ? Number(value.toFixed(3)) : value)
-  console.log(part)
-  console.table(rows.map((row) => Object.fromEntries(Object.entries(row).map(([key, value]) => [key, round(value)]))))
 }
 
 await main()

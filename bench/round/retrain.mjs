@@ -1,22 +1,17 @@
 import { trainPredictor } from '@espalier/predictor'
 import { createPolicyRules, createRandomGenerator } from '@espalier/pruning'
-import { median, stopwatch } from './stopwatch.mjs'
+import { median } from '../search/median.mjs'
+import { denseAndProbes } from './simulated-model.mjs'
+import { stopwatch } from './stopwatch.mjs'
 
 /** Processor seconds of training on so many evaluations: the dense model, probes, and random policies; the median of a few. */
-export function retrain({ shape, model, rankings, measure }, settings, count, repeats) {
+export function retrain({ shape, model, rankings, evaluate }, settings, count, repeats) {
   const { targets } = createPolicyRules(shape, settings)
   const random = createRandomGenerator(1, 'retrain')
-  const dense = model.modules.map(({ units }) => units)
-  const policies = [
-    { purpose: 'dense', kept: dense },
-    ...model.modules.map(({ index, units }) => ({ purpose: 'probe', kept: dense.with(index, Math.round(units / 2)) })),
-  ]
+  const policies = denseAndProbes(model)
   while (policies.length < count)
     policies.push({ purpose: 'random', kept: targets[policies.length % targets.length].random(random) })
-  const evaluations = policies.slice(0, count).map((policy) => {
-    const payload = { keptUnits: policy.kept, windows: settings.validationWindows, split: 'validation' }
-    return { ...policy, logPerplexity: measure(payload, settings).logPerplexity }
-  })
+  const evaluations = evaluate(policies.slice(0, count), settings)
   const seconds = Array.from({ length: repeats }, () => {
     const training = stopwatch()
     trainPredictor({ model, rankings, evaluations, seed: settings.seed })

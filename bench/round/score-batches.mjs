@@ -1,8 +1,10 @@
 import { trainPredictor } from '@espalier/predictor'
 import { createPolicyRules, createRandomGenerator } from '@espalier/pruning'
 import { processScore } from '../../apps/predictor-worker/dist/process-score.js'
+import { median } from '../search/median.mjs'
 import { createSearch, planOf, withServiceDatabase } from './service-database.mjs'
-import { median, stopwatch } from './stopwatch.mjs'
+import { denseAndProbes } from './simulated-model.mjs'
+import { stopwatch } from './stopwatch.mjs'
 
 const claim = { workerId: 'bench', leaseMs: 600_000 }
 
@@ -48,13 +50,8 @@ async function claimStep(store, searchId, kind, round) {
   return store.steps.claim(created[0].id, claim)
 }
 
-function trainOn({ model, rankings, measure }, settings) {
-  const dense = model.modules.map(({ units }) => units)
-  const probes = model.modules.map(({ index, units }) => dense.with(index, Math.round(units / 2)))
-  const evaluations = [dense, ...probes].map((kept, index) => {
-    const payload = { keptUnits: kept, windows: settings.validationWindows, split: 'validation' }
-    return { kept, purpose: index === 0 ? 'dense' : 'probe', logPerplexity: measure(payload, settings).logPerplexity }
-  })
+function trainOn({ model, rankings, evaluate }, settings) {
+  const evaluations = evaluate(denseAndProbes(model), settings)
   return trainPredictor({ model, rankings, evaluations, seed: settings.seed })
 }
 

@@ -19,12 +19,29 @@ export function createSimulatedModel(shape, seed) {
   const rankings = model.modules.map(({ units }) =>
     rankUnits(Float64Array.from({ length: units }, () => Math.exp(1.2 * random.normal()))),
   )
+  const simulated = { model, damages, rankings, seed }
   return {
     shape,
     model,
     rankings,
-    measure: (payload, settings) => measure({ model, damages, rankings, seed }, payload, settings),
+    measure: (payload, settings) => measure(simulated, payload, settings),
+    /** What a predictor is trained on, of policies with their purpose. */
+    evaluate: (policies, settings) =>
+      policies.map((policy) => {
+        const payload = { keptUnits: policy.kept, windows: settings.validationWindows, split: 'validation' }
+        return { ...policy, logPerplexity: measure(simulated, payload, settings).logPerplexity }
+      }),
   }
+}
+
+/** The dense model and one probe a module. */
+export function denseAndProbes({ modules }) {
+  const dense = modules.map(({ units }) => units)
+  const probes = modules.map(({ index, units }) => ({
+    purpose: 'probe',
+    kept: dense.with(index, Math.round(units / 2)),
+  }))
+  return [{ purpose: 'dense', kept: dense }, ...probes]
 }
 
 /** What an evaluator would record. */

@@ -7,7 +7,3 @@ export function stopwatch() {
     return { clock: (performance.now() - started) / 1000, processor: (user + system) / 1e6 }
   }
 }
-
-export function median(values) {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]
-}

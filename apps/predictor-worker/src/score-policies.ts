@@ -1,4 +1,5 @@
 import { EspalierError, type KeptUnits } from '@espalier/contracts'
+import { toInt64 } from '@espalier/tensor-files'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 
 export interface Score {
@@ -18,7 +19,7 @@ export async function scorePolicies(onnx: Uint8Array, policies: readonly KeptUni
   if (modules === undefined) return []
   const session = await InferenceSession.create(onnx, { intraOpNumThreads: 1, interOpNumThreads: 1 })
   try {
-    const kept = new Tensor('int64', toInt64(policies, modules), [policies.length, modules])
+    const kept = new Tensor('int64', toInt64(policies.flat()), [policies.length, modules])
     const outputs = await session.run({ kept })
     const column = (name: keyof Score) => outputs[name]?.data as Float32Array
     const [means, lows, highs] = [column('logPerplexity'), column('low'), column('high')]
@@ -32,16 +33,6 @@ export async function scorePolicies(onnx: Uint8Array, policies: readonly KeptUni
   } finally {
     await session.release()
   }
-}
-
-/** Rows of small counts one after the other, the lower halves in the byte order of ONNX Runtime: BigInts take longer than the scores. */
-function toInt64(rows: readonly KeptUnits[], columns: number): BigInt64Array {
-  const values = new BigInt64Array(rows.length * columns)
-  const halves = new Int32Array(values.buffer)
-  rows.forEach((row, index) => {
-    for (let column = 0; column < columns; column++) halves[2 * (index * columns + column)] = row[column] ?? 0
-  })
-  return values
 }
 
 function finite(score: Score): Score {

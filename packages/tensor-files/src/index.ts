@@ -25,4 +25,5 @@ export {
   type SafetensorsHeader,
   type SafetensorsTensor,
 } from './parse-safetensors-header.js'
+export { toInt64 } from './to-int64.js'
 export { type SafetensorsEntry, sizeOfEntry, type WrittenFile, writeSafetensors } from './write-safetensors.js'

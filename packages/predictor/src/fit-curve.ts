@@ -220,6 +220,8 @@ function diagonalFactor(prior: CurvePrior): Float64Array {
   return factor
 }
 
+const VARIANCE_ROWS = 4
+
 /** |R J|^2 with R lower triangular; four rows at a time, so that additions need not wait for each other. */
 export function laplaceVariance(root: Float64Array | Float32Array, jacobian: Float64Array): number {
   const count = jacobian.length
@@ -249,5 +251,3 @@ export function laplaceVariance(root: Float64Array | Float32Array, jacobian: Flo
   }
   return variance
 }
-
-const VARIANCE_ROWS = 4

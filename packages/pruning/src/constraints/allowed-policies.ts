@@ -167,10 +167,10 @@ export class AllowedPolicies {
     const kept = Array.from(rounded)
     const totals = totalsOf(limits, kept)
     for (let limit = this.#exceeded(totals); limit >= 0; limit = this.#exceeded(totals)) {
-      const costOf = (units: number) => costOfUnits(limits, limit, 0, units)
+      const costOf = (m: number, units: number) => costOfUnits(limits, limit, m, units)
       const lowered = this.#groups
         .map((m) => ({ m, next: stepDown(this.#domain(m), kept[m] as number) }))
-        .filter(({ m, next }) => costOf(next) < costOf(kept[m] as number))
+        .filter(({ m, next }) => costOf(m, next) < costOf(m, kept[m] as number))
         .map(({ m, next }) => ({ m, next, over: (kept[m] as number) - (real[m] as number) }))
         .sort((a, b) => b.over - a.over || b.m - a.m)[0]
       if (!lowered) break

@@ -106,9 +106,11 @@ describe('measure', () => {
       seen.push(windowsDone)
       controller.abort(new Error('enough'))
     }
-    const request: MeasureRequest = { ...dense, ids, windowLength: 48, windows: 20, onProgress }
+    const windows = 2000
+    const long = Int32Array.from({ length: 48 * windows }, (_, index) => index % vocabulary)
+    const request: MeasureRequest = { ...dense, ids: long, windowLength: 48, windows, onProgress }
     await expect(evaluator.measure({ ...request, signal: controller.signal })).rejects.toThrow('enough')
-    expect(seen.length).toBeLessThan(20)
+    expect(seen.length).toBeLessThan(windows)
     await expect(evaluator.measure({ ...request, signal: AbortSignal.abort() })).rejects.toThrow()
     await expect(evaluator.measure({ ...dense, ...tokens })).resolves.toMatchObject({ tokens: 4 * 47 })
   })

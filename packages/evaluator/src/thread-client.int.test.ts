@@ -38,6 +38,30 @@ describe('ThreadClient', () => {
     await client.close()
     await expect(call()).rejects.toMatchObject({ code: 'EVALUATION_FAILED' })
   })
+
+  it('rejects a call told to stop even when the thread had nothing left to do', async () => {
+    const file = join(folder, 'fast.mjs')
+    await writeFile(
+      file,
+      `import { parentPort } from 'node:worker_threads'
+      parentPort.on('message', ({ call }) => {
+        parentPort.postMessage({ kind: 'progress', windowsDone: 1 })
+        parentPort.postMessage({ kind: 'done', value: null })
+        if (call.kind === 'close') parentPort.close()
+      })`,
+    )
+    const client = new ThreadClient(pathToFileURL(file))
+    const controller = new AbortController()
+    const call = (onProgress?: () => void) =>
+      client.call(
+        'measureLogits',
+        { path: '', tokens: noTokens, threads: 1 },
+        { signal: controller.signal, onProgress },
+      )
+    await expect(call()).resolves.toBeNull()
+    await expect(call(() => controller.abort(new Error('enough')))).rejects.toThrow('enough')
+    await client.close()
+  })
 })
 
 const noTokens = { ids: new Int32Array(), windowLength: 2, windows: 1 }

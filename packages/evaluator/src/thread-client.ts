@@ -71,10 +71,12 @@ export class ThreadClient {
       }
       const onReply = (reply: ThreadReply) => {
         if (reply.kind === 'progress') onProgress?.(reply.windowsDone)
+        else if (reply.kind === 'failed') settle(() => reject(reviveError(reply.error)))
+        // Its last batch may have been done before it was told to stop.
+        else if (signal?.aborted) settle(() => reject(signal.reason))
+        else if (reply.kind === 'aborted') settle(() => reject(closedError()))
         // The thread answers a call with the result of its kind.
-        else if (reply.kind === 'done') settle(() => resolve(reply.value as ThreadResults[K]))
-        else if (reply.kind === 'aborted') settle(() => reject(signal?.reason ?? closedError()))
-        else settle(() => reject(reviveError(reply.error)))
+        else settle(() => resolve(reply.value as ThreadResults[K]))
       }
       const onError = (error: Error) => settle(() => reject(lostError(error.message)))
       const onExit = (code: number) => settle(() => reject(lostError(`exit code ${code}`)))

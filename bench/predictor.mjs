@@ -1,7 +1,9 @@
-// How well the predictor predicts policies it has not seen, by number of evaluations, and how fast it is.
-// Data: packages/predictor/fixtures/policies-demo.json, 617 measured policies of the bundled model.
-//
-//   npm run bench -- predictor [--draws 12] [--sizes 30,60,120,240] [--json]
+/**
+ * How well the predictor predicts policies it has not seen, by number of evaluations, and how fast it is.
+ * Data: packages/predictor/fixtures/policies-demo.json, 617 measured policies of the bundled model.
+ *
+ *   npm run bench -- predictor [--draws 12] [--sizes 30,60,120,240] [--json]
+ */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { parseArgs } from 'node:util'

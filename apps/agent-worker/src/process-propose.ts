@@ -25,9 +25,10 @@ export async function processPropose(
   const { searchId, round, payload, settings, model } = lease
   const { agent, targets, constraints, seed } = settings
   const predictor = agent === 'network' ? await store.predictors.loadParameters(searchId, round) : null
-  const { count, incumbents, explores, latencies } = payload
+  const { count, draws, incumbents, explores, drifted, latencies } = payload
   const rules = { targets, constraints, latencies }
-  const request = { agent, shape: model.shape, predictor, ...rules, count, incumbents, explores, seed, round }
+  const wanted = { count, draws, incumbents, explores, drifted }
+  const request = { agent, shape: model.shape, predictor, ...rules, ...wanted, seed, round }
   const proposal = await proposer.propose(request, signal)
   const file = createGeneratorFile(lease, predictor, proposal)
   const generator = file && (await artifacts.putBytes(Buffer.from(JSON.stringify(file))))

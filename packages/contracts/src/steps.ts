@@ -115,14 +115,20 @@ export const trainResultSchema = z.object({
 const proposedPolicySchema = z.object({
   keptUnits: keptUnitsSchema,
   origin: z.enum(['network', 'evolution', 'random', 'uniform']),
+  /** The best by one draw from the predictor's posterior, not by its mean. */
+  drawn: z.literal(true).optional(),
 })
 export const proposePayloadSchema = z.object({
   /** Policies wanted for each target; 0: only the generator is trained. */
   count: z.int().min(0),
+  /** Policies for each target, beside these, that are the best by one draw each from the predictor's posterior. */
+  draws: z.int().min(1).optional(),
   /** Best measured policies of each target, best first: where evolution starts. */
   incumbents: z.array(z.array(keptUnitsSchema)),
   /** Proposals keep away from the incumbents. */
   explores: z.literal(true).optional(),
+  /** The intervals of the round before missed too often: draws may differ from the best proposal in every module. */
+  drifted: z.literal(true).optional(),
   /** Measured by the prepare step, where a target or limit is about time. */
   latencies: latencyTableSchema.optional(),
   method,

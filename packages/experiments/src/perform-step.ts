@@ -56,12 +56,12 @@ export async function performStep(
       return { step: { ...step, ...done, result: { ...trained.summary, seconds: 0 } }, predictor: trained }
     }
     case 'propose': {
-      const { count, incumbents, explores } = step.payload
+      const { count, draws, incumbents, explores, drifted } = step.payload
       const rules = search.rules ?? plainPolicyRules(model, sparsitiesOf(settings))
       const targets = rules.targets.map(({ sparsity }) => sparsity)
-      const request = { agent, model, predictor: predictor ?? null, rules, targets, count, incumbents, explores, seed }
+      const wanted = { rules, targets, count, draws, incumbents, explores, drifted }
       const { targets: proposed, backend } = await proposePolicies({
-        ...{ ...request, round: step.round },
+        ...{ agent, model, predictor: predictor ?? null, ...wanted, seed, round: step.round },
         ...(effort ? { effort } : {}),
       })
       return { step: { ...step, ...done, result: { targets: proposed, backend, seconds: 0 } } }

@@ -164,6 +164,48 @@ describe('proposePolicies with the network', () => {
     })
   })
 
+  describe('with draws', () => {
+    const [likely, possible] = [createSeparableDamage(demoModel, 4), createSeparableDamage(demoModel, 5)]
+    const predictor = { ...likely, drawScorer: possible.createScorer }
+    const task = { ...baseTask, effort: { ...effort, drawScores: 12_000 }, agent: 'network' as const, predictor }
+
+    it.each([false, true])('adds the best policies of what may be true (exploring: %s)', async (explores) => {
+      const first = await proposePolicies({ ...task, count: 4 })
+      const incumbents = first.targets.map(({ policies }) => policies.map(({ keptUnits }) => keptUnits))
+      const { targets: proposed } = await proposePolicies({
+        ...task,
+        count: 4,
+        draws: 3,
+        incumbents,
+        explores,
+        round: 2,
+      })
+      proposed.forEach(({ policies }, index) => {
+        const target = targets[index] ?? 0
+        expect(policies.map(({ drawn }) => drawn ?? false)).toEqual([false, false, false, false, true, true, true])
+        expectValid(demoModel, target, policies)
+        const kept = policies.map(({ keptUnits }) => keptUnits)
+        for (const incumbent of incumbents[index] ?? []) expect(kept).not.toContainEqual(incumbent)
+        const [best, leader, follower, next] = [0, 4, 5, 6].map((place) => kept[place] ?? [])
+        expect(follower?.slice(0, 10)).toEqual(leader?.slice(0, 10))
+        const optimum = optimalDamage(demoModel, possible.tables, target)
+        if (!explores) expect(leader?.slice(0, 5)).toEqual(best?.slice(0, 5))
+        for (const free of explores ? [leader, next] : [next]) {
+          expect(possible.damage(free ?? [])).toBeLessThan(1.05 * optimum)
+        }
+        expect(possible.damage(leader ?? [])).toBeLessThan(possible.damage(best ?? []))
+      })
+    })
+
+    it('goes by the mean instead where the predictor has no posterior', async () => {
+      const { targets: proposed } = await proposePolicies({ ...task, predictor: likely, count: 4, draws: 3 })
+      for (const { policies } of proposed) {
+        expect(policies).toHaveLength(7)
+        for (const { drawn } of policies) expect(drawn).toBeUndefined()
+      }
+    })
+  })
+
   it('gives the same policies for the same seed, in this process and in another', async () => {
     const damage = (kept: readonly number[]) =>
       kept.reduce((sum, k, m) => sum + (1 + (m % 5)) / (1 + k * (m % 2 ? 1 : 90)), 0)

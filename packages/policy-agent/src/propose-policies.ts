@@ -24,10 +24,17 @@ export interface ProposeTask {
   readonly rules?: PolicyRules
   /** Policies wanted for each target; 0: only the network and the front are wanted. */
   readonly count: number
+  /**
+   * Policies for each target, beside `count`, that agent `network` proposes because each is the best by one draw from the
+   * predictor's posterior; left out: none. With a predictor that has no posterior, so many more by its mean.
+   */
+  readonly draws?: number | undefined
   /** Best measured policies of each target, best first. They are not proposed again. */
   readonly incumbents: readonly (readonly KeptUnits[])[]
   /** Whether proposals of agent `network` keep away from the incumbents, where the predictor may have missed something. */
   readonly explores?: boolean | undefined
+  /** Whether the predictor's intervals missed too often of late: draws then roam, and where there are none, it explores. */
+  readonly drifted?: boolean | undefined
   /** The policy network of the round before, to go on from. */
   readonly checkpoint?: PolicyNetworkCheckpoint | null
   readonly seed: number
@@ -48,7 +55,7 @@ const DRAWS_A_POLICY = 20
 
 /**
  * Proposes `count` distinct policies for each target, all at its sparsity and within its constraints, fewer where a model has no more:
- * `network` best predicted first and different from each other, `random` in the order drawn, `uniform` only one.
+ * `network` best predicted first and different from each other, then those of draws, `random` in the order drawn, `uniform` only one.
  * The same task gives the same policies.
  * @throws EspalierError SPARSITY_UNREACHABLE, POLICY_OTHER_MODEL (checkpoint), INTERNAL (`network` without predictor)
  */

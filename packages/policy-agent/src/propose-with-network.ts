@@ -4,6 +4,7 @@ import { loadTensorBackend, type Tensors } from '@espalier/tensor-backend'
 import { buildPolicyFront } from './build-policy-front.js'
 import { createBoundScorer } from './confidence-bound.js'
 import { searchByCrossEntropy } from './cross-entropy.js'
+import { drawProposals } from './draw-proposals.js'
 import { evolve } from './evolution.js'
 import type { PolicyFront } from './policy-front.js'
 import { PolicyNetwork, type PolicyNetworkCheckpoint } from './policy-network.js'
@@ -26,12 +27,16 @@ export interface NetworkTask {
   readonly rules: PolicyRules
   readonly count: number
   readonly incumbents: readonly (readonly KeptUnits[])[]
+  readonly draws?: number | undefined
   readonly explores?: boolean | undefined
+  readonly drifted?: boolean | undefined
   readonly checkpoint: PolicyNetworkCheckpoint | null
   readonly seed: number
   readonly round: number
   readonly effort: SearchEffort
 }
+
+type ProposedPolicy = ProposeResult['targets'][number]['policies'][number]
 
 export type NetworkProposal = Omit<ProposeResult, 'seconds'> & {
   readonly checkpoint: PolicyNetworkCheckpoint
@@ -42,8 +47,8 @@ export type NetworkProposal = Omit<ProposeResult, 'seconds'> & {
 /**
  * Trains the policy network against the predictor, samples it for every target, polishes the samples by cross-entropy
  * and evolution, and picks the best that are different from each other: near the predicted optimum, or, when
- * exploring, away from the incumbents. Of the trained network, the front of a generator
- * is built. With `count` 0 that is all.
+ * exploring, away from the incumbents; and those that draws from the predictor's posterior find best. Of the trained
+ * network, the front of a generator is built. With `count` 0 that is all.
  */
 export async function proposeWithNetwork(task: NetworkTask): Promise<NetworkProposal> {
   const { tf, name } = await loadTensorBackend()
@@ -88,13 +93,17 @@ function trainNetwork(tf: Tensors, task: NetworkTask, score: Scorer): PolicyNetw
 }
 
 function proposeForTarget(
-  { model, count, incumbents, explores, seed, round, effort }: NetworkTask,
+  task: NetworkTask,
   targetIndex: number,
   target: PolicyTarget,
   score: Scorer,
   logits: ArrayLike<number>,
-) {
-  if (count === 0) return []
+): ProposedPolicy[] {
+  const { model, predictor, incumbents, draws = 0, seed, round, effort } = task
+  if (task.count === 0) return []
+  const canDraw = predictor.drawScorer !== undefined
+  const count = canDraw ? task.count : task.count + draws
+  const explores = task.explores || (task.drifted && !canDraw)
   const space = createTargetSpace(target, model)
   const random = createRandomGenerator(seed, 'propose', round, targetIndex)
   const scored = (kept: readonly number[], origin: ScoredPolicy['origin']) => ({ kept, score: score(kept), origin })
@@ -111,8 +120,31 @@ function proposeForTarget(
   const pool = rankDistinct([...evolved, ...initial])
   const novelty = explores ? EXPLORING_DISTANCE : 0
   const spread = spreadOut({ space, score, pool, measured, novelty, count, scores: effort.spreadScores, random })
-  const exact = spread.map(({ kept, origin }) => scored(space.project(kept), origin))
-  return rankDistinct(exact).map(({ kept, origin }) => ({ keptUnits: [...kept], origin }))
+  const proposed = rankDistinct(spread.map(({ kept, origin }) => scored(space.project(kept), origin)))
+  const drawn = drawForTarget(task, targetIndex, space, pool, proposed)
+  return [
+    ...proposed.map(({ kept, origin }) => ({ keptUnits: [...kept], origin })),
+    ...drawn.map(({ kept, origin }) => ({ keptUnits: [...space.project(kept)], origin, drawn: true as const })),
+  ]
+}
+
+function drawForTarget(
+  { predictor, draws = 0, incumbents, explores, drifted, seed, round, effort }: NetworkTask,
+  targetIndex: number,
+  space: PolicySpace,
+  pool: readonly ScoredPolicy[],
+  proposed: readonly ScoredPolicy[],
+): readonly ScoredPolicy[] {
+  const [best] = proposed
+  if (!predictor.drawScorer || !best) return []
+  const random = createRandomGenerator(seed, 'draw', round, targetIndex)
+  const known = [...(incumbents[targetIndex] ?? []), ...proposed.map(({ kept }) => kept)]
+  return drawProposals({
+    ...{ space, random, pool, best: best.kept, count: draws, scores: effort.drawScores },
+    roams: explores || drifted || false,
+    drawScorer: () => predictor.drawScorer?.(random) ?? predictor.createScorer(),
+    isNew: (kept) => known.every((other) => space.distance(other, kept) > 0),
+  })
 }
 
 /** What the network itself proposes: its mean first, then samples around it. */

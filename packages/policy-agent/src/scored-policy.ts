@@ -1,4 +1,4 @@
-import { hashUnits } from '@espalier/pruning'
+import { hashUnits, type RandomGenerator } from '@espalier/pruning'
 
 /** Predicted log-perplexity of a policy: lower is better. */
 export type Scorer = (kept: readonly number[]) => number
@@ -8,6 +8,8 @@ export interface ScorerSource {
   createScorer(): Scorer
   /** The same with its uncertainty; left out: none is known. */
   predict?(kept: readonly number[]): { readonly logPerplexity: number; readonly standardDeviation: number }
+  /** Scores by one draw of what may be true, given what was measured; left out: none can be drawn. */
+  drawScorer?(random: RandomGenerator): Scorer
   /** Multiplications that a score takes, where they are many; see `planEffort`. */
   readonly scoreMultiplications?: number
 }

@@ -20,6 +20,8 @@ export interface SearchEffort {
   readonly evolutionScores: number
   /** Policies scored to find the others once the best is known, together. */
   readonly spreadScores: number
+  /** Policies scored to find one that is best by a draw. */
+  readonly drawScores: number
   readonly front: FrontEffort
 }
 
@@ -57,6 +59,7 @@ export function planEffort(modules: number, scoreMultiplications = 0): SearchEff
     population: 48,
     evolutionScores: atLeast(1_500, 70_000),
     spreadScores: atLeast(500, 24_000),
+    drawScores: atLeast(500, 12_000),
     front: planFront(modules, atLeast),
   }
 }

@@ -1,7 +1,5 @@
-import type { RandomGenerator } from '@espalier/pruning'
-import { mutate } from './evolution.js'
-import type { MutableUnits, PolicySpace } from './policy-space.js'
-import type { ScoredPolicy, Scorer } from './scored-policy.js'
+import { climb, hasPrefix, mutateAfter, type Slope } from './climb.js'
+import type { ScoredPolicy } from './scored-policy.js'
 
 /** Least distance of two proposals, as a share of the prunable parameters that only one of them keeps. */
 const LEAST_DISTANCE = 0.02
@@ -16,12 +14,8 @@ const MOST_PUSHES = 200
  * such policies. An evaluator computes what policies have in common once, so a round costs less time.
  */
 const COMMON_SHARE = 2 / 3
-/** Mutations tried for one that needs no change of the common modules. */
-const MOST_MUTATIONS = 20
 
-interface Spread {
-  readonly space: PolicySpace
-  readonly score: Scorer
+interface Spread extends Slope {
   /** Where to start, best first. */
   readonly pool: readonly ScoredPolicy[]
   /** Already measured: proposing one again would teach nothing. */
@@ -31,7 +25,6 @@ interface Spread {
   readonly count: number
   /** Policies to score for the whole list. */
   readonly scores: number
-  readonly random: RandomGenerator
 }
 
 /**
@@ -98,25 +91,6 @@ function isBeyond(distance: number, limit: number): boolean {
   return distance > 0 && distance >= limit
 }
 
-function hasPrefix(kept: readonly number[], other: readonly number[], length: number): boolean {
-  for (let m = 0; m < length; m++) if (kept[m] !== other[m]) return false
-  return true
-}
-
-/** A mutation that leaves the first `common` modules alone; where none is found, the policy itself. */
-function mutateAfter(
-  space: PolicySpace,
-  kept: readonly number[],
-  common: number,
-  random: RandomGenerator,
-): MutableUnits {
-  for (let attempt = 0; attempt < MOST_MUTATIONS; attempt++) {
-    const mutated = [...kept]
-    if (mutate(space, mutated, random, common) || common === 0) return mutated
-  }
-  return [...kept]
-}
-
 /** Mutates one of these policies, drawn at random, again and again, until it is free. */
 function pushAway(
   { space, score, random }: Spread,
@@ -130,20 +104,4 @@ function pushAway(
     if (isFree(kept)) return { kept, score: score(kept), origin: 'evolution' }
   }
   return undefined
-}
-
-function climb(
-  { space, score, random }: Spread,
-  start: ScoredPolicy,
-  isFree: (kept: readonly number[]) => boolean,
-  common: number,
-  scores: number,
-): ScoredPolicy {
-  let best = start
-  for (let scored = 0; scored < scores; scored++) {
-    const kept = mutateAfter(space, best.kept, common, random)
-    const value = score(kept)
-    if (value < best.score && isFree(kept)) best = { kept, score: value, origin: 'evolution' }
-  }
-  return best
 }

@@ -39,6 +39,23 @@ describe('the interval of a search that goes on', () => {
     expect(coverage).toBeLessThan(0.95)
   })
 
+  it('does not swing where the policies of a long round err together', () => {
+    const scaleAfter = (roundErrors: readonly number[]) => {
+      const random = createRandomGenerator(1, 'together')
+      const evaluations: ScoredEvaluation[] = []
+      for (const error of [...new Array(8).fill(1), ...roundErrors]) {
+        for (let k = 0; k < 30; k++) {
+          const score = error * Math.abs(random.normal())
+          evaluations.push({ heldOut: score, honest: { score, intervalScale: 1.645 } })
+        }
+      }
+      return calibrateInterval(evaluations)
+    }
+    const usual = scaleAfter([1])
+    expect(scaleAfter([0.2]) / usual).toBeGreaterThan(0.6)
+    expect(scaleAfter([0.2, 0.2, 0.2, 0.2, 0.2, 0.2]) / usual).toBeLessThan(0.5)
+  })
+
   it('is wider after misses than after hits', () => {
     const heldOut = Array.from({ length: 10 }, (_, k) => ({ heldOut: k / 5, honest: undefined }))
     const after = (intervalScale: number) => {

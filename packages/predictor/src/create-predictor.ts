@@ -1,8 +1,10 @@
 import type { KeptUnits } from '@espalier/contracts'
+import type { RandomGenerator } from '@espalier/pruning'
 import { type Contributions, createContributions, evaluateLink, parameterCount } from './curve-model.js'
 import { createDamageTables, type DamageTables } from './damage-tables.js'
 import { encodePredictorOnnx } from './encode-predictor-onnx.js'
 import { laplaceVariance } from './fit-curve.js'
+import { NORMAL_90 } from './interval-scale.js'
 import { checkKept, createCoordinates } from './module-coordinates.js'
 import { type Prediction, predictionOf } from './prediction.js'
 import { encodePredictorState, type PredictorState } from './predictor-state.js'
@@ -35,6 +37,11 @@ export interface Predictor {
   predict(kept: KeptUnits): Prediction
   /** The predicted log-perplexity alone, from tables; does not check `kept`. */
   createScorer(): (kept: ArrayLike<number>) => number
+  /**
+   * The same by parameters drawn from their posterior, which is as wide as the 90 % interval says. Left out: the kind has
+   * no posterior.
+   */
+  drawScorer?(random: RandomGenerator): (kept: ArrayLike<number>) => number
   /** Plain data for JSON, read back without loss by the `...FromJSON` of the kind that wrote it. */
   toJSON(): PredictorJson
   /** ONNX model: `kept` int64 [N, modules] -> `logPerplexity`, `low`, `high` float [N]. */
@@ -42,17 +49,33 @@ export interface Predictor {
 }
 
 export function createPredictor(state: PredictorState): Predictor {
-  const coordinates = createCoordinates(state.scale, state.probes)
-  const tables = createDamageTables({ scale: state.scale, probes: state.probes, coordinates }, state.parameters)
+  const { scale, probes } = state
+  const curve = { scale, probes, coordinates: createCoordinates(scale, probes) }
+  const tables = createDamageTables(curve, state.parameters)
   const { evaluations, forest, noise, intervalScale, related } = state
   const trees = forest.roots.length
   return {
     summary: { evaluations, residualTrees: trees, noise, intervalScale, ...(related ? { related } : {}) },
     predict: (kept) => predict(state, tables, kept),
     createScorer: () => createScorer(state, tables),
+    drawScorer: (random) => {
+      const parameters = drawParameters(state, random)
+      return createScorer({ ...state, parameters }, createDamageTables(curve, parameters))
+    },
     toJSON: () => encodePredictorState(state),
     toOnnx: () => encodePredictorOnnx(state, tables),
   }
+}
+
+/** From Laplace's approximation, with covariance R^T R for the root R: the fit + R^T z. */
+function drawParameters({ parameters, covarianceRoot, intervalScale }: PredictorState, random: RandomGenerator) {
+  const drawn = parameters.slice()
+  const count = drawn.length
+  for (let row = 0; row < count; row++) {
+    const step = (random.normal() * intervalScale) / NORMAL_90
+    for (let k = 0; k <= row; k++) drawn[k] = (drawn[k] ?? 0) + step * (covarianceRoot[row * count + k] ?? 0)
+  }
+  return drawn
 }
 
 function predict(state: PredictorState, tables: DamageTables, kept: KeptUnits): Prediction {

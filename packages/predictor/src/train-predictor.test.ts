@@ -9,6 +9,8 @@ import type { TrainingEvaluation } from './training-set.js'
 
 const binEdges = [0, 0.15, 0.3, 0.45, 0.63]
 
+const average = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+
 describe('a predictor of the bundled model', () => {
   it.each([
     { size: 30, spearman: 0.93, error: 0.1 },
@@ -77,6 +79,33 @@ describe('a predictor of the bundled model', () => {
     const [full, cheap, unknown] = [0, 1, 2].map((kind) => errors.reduce((sum, error) => sum + (error[kind] ?? 0), 0))
     expect(cheap).toBeLessThan(full ?? 0)
     expect(cheap).toBeLessThan(unknown ?? 0)
+  })
+
+  it('draws scorers that differ as much as it does not know', () => {
+    const deviationsAfter = (size: number) => {
+      const { options, heldOut } = drawDemoEvaluations(size, 1)
+      const predictor = trainPredictor(options)
+      const random = createRandomGenerator(1, 'draws')
+      const draws = Array.from({ length: 60 }, () => predictor.drawScorer?.(random))
+      return heldOut.slice(0, 60).map(({ kept }) => {
+        const { logPerplexity, standardDeviation } = predictor.predict(kept)
+        const squares = draws.map((score) => ((score?.(kept) ?? Number.NaN) - logPerplexity) ** 2)
+        return { drawn: Math.sqrt(average(squares)), predicted: standardDeviation }
+      })
+    }
+    const [few, many] = [deviationsAfter(30), deviationsAfter(240)]
+    // The predicted deviation holds the noise too, which no draw has.
+    for (const { drawn, predicted } of [...few, ...many]) expect(drawn).toBeLessThan(1.5 * predicted)
+    expect(average(few.map(({ drawn, predicted }) => drawn / predicted))).toBeGreaterThan(0.5)
+    expect(average(many.map(({ drawn }) => drawn))).toBeLessThan(0.5 * average(few.map(({ drawn }) => drawn)))
+  })
+
+  it('draws the same from the same random numbers, and after it was stored', () => {
+    const { options, heldOut } = drawDemoEvaluations(60, 1)
+    const predictor = trainPredictor(options)
+    const revived = predictorFromJSON(JSON.parse(JSON.stringify(predictor)))
+    const [one, other] = [predictor, revived].map((each) => each.drawScorer?.(createRandomGenerator(3, 'draws')))
+    for (const { kept } of heldOut) expect(other?.(kept)).toBe(one?.(kept))
   })
 
   it('uses trees when there is something left to learn, and not on a handful of evaluations', () => {

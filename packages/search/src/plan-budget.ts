@@ -36,11 +36,13 @@ const PROBE_RUNG_SHARE = 0.2
 /** Share of the free evaluations that probes may take on the shortest rung. Beyond it neighbouring layers share one. */
 const PROBE_SHARE = 0.7
 /** Share of what is left after the probes that goes to random policies: they teach the predictor interactions. */
-const RANDOM_SHARE = 0.3
+const RANDOM_SHARE = 0.15
+/** More than this many random policies a module teach no more. */
+const RANDOMS_A_MODULE = 2
 /** A final measurement is long: it may take one evaluation in ten. */
 const FINAL_SHARE = 0.1
+/** Fewest policies a target and round. Of many evaluations rounds and policies a round get alike more. */
 const POLICIES_A_ROUND = 3
-const MOST_ROUNDS = 12
 
 /** Smallest budget of a search: the dense model and, for every target, the uniform policy. */
 export function minimumBudget(targets: number): number {
@@ -83,7 +85,7 @@ export function planBudget(
 
   const plannedProbes = planProbes(model, free, settings, allowed, known)
   const rest = Math.floor(free - plannedProbes.probes * costOf({ windows: plannedProbes.probeWindows }, settings))
-  const perRound = splitRounds(rest - planRandoms(rest, targets, known), targets)
+  const perRound = splitRounds(rest - planRandoms(model, rest, targets, known), targets)
   const guided = perRound.reduce((sum, count) => sum + count * targets, 0)
   return { trials, ...plannedProbes, randoms: rest - guided, perRound, finalists }
 }
@@ -104,8 +106,13 @@ function planFinalists({ budget, finalists, targets }: BudgetSettings): number {
   return affordable < 2 ? 0 : affordable
 }
 
-function planRandoms(rest: number, targets: number, { heterogeneous }: EarlierKnowledge): number {
-  const wanted = Math.floor(rest * RANDOM_SHARE)
+function planRandoms(
+  { modules }: PrunableModel,
+  rest: number,
+  targets: number,
+  { heterogeneous }: EarlierKnowledge,
+): number {
+  const wanted = Math.min(Math.floor(rest * RANDOM_SHARE), RANDOMS_A_MODULE * modules.length)
   const share = Math.ceil(wanted / targets)
   const before = heterogeneous.reduce((sum, count) => sum + Math.min(count, share), 0)
   return Math.max(0, wanted - before)
@@ -139,7 +146,8 @@ function planProbes(
 function splitRounds(evaluations: number, targets: number): number[] {
   const perTarget = Math.floor(evaluations / targets)
   if (perTarget === 0) return []
-  const rounds = Math.min(MOST_ROUNDS, Math.ceil(perTarget / POLICIES_A_ROUND))
+  const alike = Math.round(Math.sqrt(POLICIES_A_ROUND * perTarget))
+  const rounds = Math.max(1, Math.min(Math.ceil(perTarget / POLICIES_A_ROUND), alike))
   const base = Math.floor(perTarget / rounds)
   const larger = perTarget - base * rounds
   return Array.from({ length: rounds }, (_, round) => base + (round < larger ? 1 : 0))

@@ -71,6 +71,22 @@ const evaluated = (steps: readonly StepRecord[]) =>
     .flatMap((step) => (step.kind === 'evaluate' ? [{ round: step.round, index: step.index, ...step.payload }] : []))
     .sort((a, b) => a.round - b.round || a.index - b.index)
 
+const evaluatedIn = (steps: readonly StepRecord[], round: number) =>
+  evaluated(steps).filter((evaluation) => evaluation.round === round && evaluation.purpose === 'proposal')
+
+/** What the agent was asked for, round by round. */
+const proposalsIn = (steps: readonly StepRecord[]) =>
+  steps
+    .flatMap((step) => (step.kind === 'propose' && step.payload.count > 0 ? [step] : []))
+    .sort((a, b) => a.round - b.round)
+    .map(({ payload }) => payload)
+
+function runProposals(change: Partial<SearchSettings>) {
+  const settings = settingsOf(change)
+  const { steps } = simulateSearch({ shape: shapeOf(8, 3, 512), settings, order: createRandomGenerator(1) })
+  return { steps, proposals: proposalsIn(steps) }
+}
+
 describe('a search', () => {
   it('ends within its budget, measures nothing twice and reports a policy at every target', () => {
     fc.assert(
@@ -190,15 +206,47 @@ describe('a search', () => {
     expect(withoutPolicies).toHaveLength(trainings)
   })
 
-  it('explores every second round, unless the rounds are few', () => {
-    const explored = (budget: number) => {
-      const settings = settingsOf({ budget })
-      const { steps } = simulateSearch({ shape: shapeOf(8, 3, 512), settings, order: createRandomGenerator(1) })
-      const proposals = steps.flatMap((step) => (step.kind === 'propose' && step.payload.count > 0 ? [step] : []))
-      return proposals.sort((a, b) => a.round - b.round).map(({ payload }) => payload.explores ?? false)
-    }
-    expect(explored(99)).toEqual([false, true, false, true, false, true])
+  it('explores every second round but the last, unless the rounds are few', () => {
+    const explored = (budget: number) => runProposals({ budget }).proposals.map(({ explores }) => explores ?? false)
+    expect(explored(99)).toEqual([false, true, false, true, false, true, false])
     expect(explored(33)).not.toContain(true)
+  })
+
+  it('evaluates what draws found beside the best by the mean, and in the last round goes by the mean alone', () => {
+    const { steps, proposals } = runProposals({ budget: 99 })
+    const wanted = proposals.map(({ count, draws }) => [count, draws])
+    expect(wanted).toEqual([...new Array(6).fill([16, 2]), [32, undefined]])
+    const drawnOf = (round: number) =>
+      steps.flatMap((step) =>
+        step.kind === 'propose' && step.round === round
+          ? (step.result?.targets ?? []).flatMap(({ policies }) => policies.filter(({ drawn }) => drawn))
+          : [],
+      )
+    for (const round of [1, 2, 3, 4, 5, 6]) {
+      // Some draw what was measured in a round before.
+      const measured = evaluated(steps).filter((evaluation) => evaluation.round <= round)
+      const known = new Set(measured.map(({ keptUnits }) => keptUnits.join()))
+      expect(evaluatedIn(steps, round)).toHaveLength(9)
+      expect(drawnOf(round)).toHaveLength(6)
+      for (const { keptUnits } of drawnOf(round)) expect(known).toContain(keptUnits.join())
+    }
+    expect(evaluatedIn(steps, 7)).toHaveLength(6)
+  })
+
+  it('has rounds and policies a round grow alike', () => {
+    const counts = (budget: number) => {
+      const { steps, proposals } = runProposals({ budget, validationWindows: 8, fidelity: 'full' })
+      return [proposals.length, Math.max(...proposals.map((_, index) => evaluatedIn(steps, index + 1).length / 3))]
+    }
+    expect(counts(99)).toEqual([7, 3])
+    expect(counts(300)).toEqual([15, 6])
+  })
+
+  it('asks a random agent for no draws', () => {
+    for (const { count, draws } of runProposals({ budget: 33, agent: 'random' }).proposals) {
+      expect(count).toBeGreaterThanOrEqual(48)
+      expect(draws).toBeUndefined()
+    }
   })
 
   it('puts probes on a quarter of the windows where they are dear, and counts them as a quarter', () => {
@@ -249,14 +297,6 @@ describe('drift', () => {
       order: createRandomGenerator(4),
       halfWidth: (kept) => scale * (1 + ((kept[1] ?? 0) % 10)),
     })
-  const widthsOfRound = (steps: readonly StepRecord[], round: number) =>
-    steps.flatMap((step) =>
-      step.kind === 'evaluate' && step.round === round && step.payload.predicted
-        ? [step.payload.predicted.high - step.payload.predicted.low]
-        : [],
-    )
-  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
-
   it('is reported for rounds whose intervals miss, and no others', () => {
     expect(search(0.1).plan.result?.rounds.map(({ drift }) => drift)).not.toContain(true)
     const { plan } = search(1e-4)
@@ -264,10 +304,10 @@ describe('drift', () => {
     expect(plan.progress.predictorError?.drift).toBe(true)
   })
 
-  it('makes the next round ask about policies of which less is known', () => {
-    const missed = search(1e-4).steps
-    const [first, second] = [1, 2].map((round) => mean(widthsOfRound(missed, round))) as [number, number]
-    expect(second).toBeGreaterThan(1.15 * first)
+  it('lets the draws of the next round roam, unless it is the last', () => {
+    const drifted = (scale: number) => proposalsIn(search(scale).steps).map((payload) => payload.drifted ?? false)
+    expect(drifted(0.1)).not.toContain(true)
+    expect(drifted(1e-4)).toEqual([false, true, true, true, true, true, false])
   })
 })
 

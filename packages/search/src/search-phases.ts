@@ -2,6 +2,7 @@ import type { NewStep, PrepareResult, SearchPlan, StepKind } from '@espalier/con
 import { exportSteps, finalEvaluations, finalWindows, testEvaluations } from './final-steps.js'
 import { initialEvaluations, trialEvaluations } from './initial-evaluations.js'
 import { type BudgetPlan, countTrials, planBudget } from './plan-budget.js'
+import { roundErrors } from './round-errors.js'
 import type { SearchView } from './search-view.js'
 import { expectedImprovement, selectPolicies } from './select-policies.js'
 import type { EvaluationPart } from './step-ledger.js'
@@ -48,8 +49,7 @@ export function* searchPhases(view: SearchView): Generator<Phase, void> {
   const rounds = budget.perRound.length
   let converged = false
   for (const [index, count] of budget.perRound.entries()) {
-    const explores = rounds >= FEWEST_ROUNDS_TO_EXPLORE && (index + 1) % EXPLORING_ROUND === 0
-    converged = (yield* searchRound(view, index + 1, count, explores)) === 'converged'
+    converged = (yield* searchRound(view, { round: index + 1, of: rounds, count })) === 'converged'
     if (converged) break
   }
   // A search that converged has trained on all it measured.
@@ -70,20 +70,21 @@ function preparePayload(view: SearchView) {
   return { gram: view.compensation === 'least-squares' }
 }
 
-/**
- * @param explores Candidates keep away from what was measured: the predictor cannot rank neighbours of its optimum, but it
- *   may have missed another
- */
-function* searchRound(
-  view: SearchView,
-  round: number,
-  count: number,
-  explores: boolean,
-): Generator<Phase, 'converged' | 'searched'> {
+interface SearchRound {
+  readonly round: number
+  /** Rounds of the search. */
+  readonly of: number
+  /** Policies a target. */
+  readonly count: number
+}
+
+function* searchRound(view: SearchView, planned: SearchRound): Generator<Phase, 'converged' | 'searched'> {
+  const { round, count } = planned
   const state = 'SEARCHING'
   const guided = view.settings.agent === 'network'
   if (guided) yield { state, kind: 'train', round, create: () => [step('train', round, { method: view.method })] }
-  yield { state, kind: 'propose', round, create: () => [step('propose', round, proposePayload(view, count, explores))] }
+  const payload = () => proposePayload(view, { ...wantedIn(planned, guided), ...explorationIn(view, planned) })
+  yield { state, kind: 'propose', round, create: () => [step('propose', round, payload())] }
   if (guided) {
     yield { state, kind: 'score', round, create: () => [step('score', round, {})] }
     const evaluated = view.ledger.countOf('evaluate', round).total > 0
@@ -91,6 +92,23 @@ function* searchRound(
   }
   yield { state, kind: 'evaluate', round, create: () => selectPolicies(view, round, count) }
   return 'searched'
+}
+
+/** One choice a target goes by the predicted mean, the others by draws; in the last round, from which none can learn, all by the mean. */
+function wantedIn({ round, of, count }: SearchRound, guided: boolean) {
+  const draws = guided && round < of ? count - 1 : 0
+  return { count: (count - draws) * CANDIDATES_A_POLICY, ...(draws > 0 ? { draws } : {}) }
+}
+
+/**
+ * Candidates keep away from what was measured in every second round: the predictor cannot rank neighbours of its optimum,
+ * but it may have missed another. Where its intervals missed too often, it knows less than it says, and draws roam.
+ */
+function explorationIn(view: SearchView, { round, of }: SearchRound): Pick<ProposePayload, 'explores' | 'drifted'> {
+  if (round === of) return {}
+  const explores = of >= FEWEST_ROUNDS_TO_EXPLORE && round % EXPLORING_ROUND === 0
+  const drifted = roundErrors(view).some((error) => error.round === round - 1 && error.drift)
+  return { ...(explores ? { explores } : {}), ...(drifted ? { drifted } : {}) }
 }
 
 /** Generators give policies of a sparsity without constraints; a search of something else trains none. */
@@ -102,7 +120,7 @@ function canGenerate({ settings, rules }: SearchView): boolean {
 function* trainGenerator(view: SearchView, round: number): Generator<Phase, void> {
   const state = 'FINALISING'
   yield { state, kind: 'train', round, create: () => [step('train', round, { method: view.method })] }
-  yield { state, kind: 'propose', round, create: () => [step('propose', round, proposePayload(view, 0, false))] }
+  yield { state, kind: 'propose', round, create: () => [step('propose', round, proposePayload(view, { count: 0 }))] }
 }
 
 /** `final` is the round after the last planned one, even when the search converged before that. */
@@ -122,7 +140,12 @@ export function hasLongerFinal(view: SearchView, prepared: PrepareResult): boole
   return finalWindows(view, prepared) > view.settings.validationWindows
 }
 
-function proposePayload(view: SearchView, count: number, explores: boolean): NewStep<'propose'>['payload'] {
+type ProposePayload = NewStep<'propose'>['payload']
+
+function proposePayload(
+  view: SearchView,
+  wanted: Pick<ProposePayload, 'count' | 'draws' | 'explores' | 'drifted'>,
+): ProposePayload {
   const incumbents = view.settings.targets.map((_, targetIndex) =>
     view
       .rankedForTarget(targetIndex)
@@ -131,8 +154,7 @@ function proposePayload(view: SearchView, count: number, explores: boolean): New
   )
   const latencies = view.findResult('prepare', 0)?.latencies
   return {
-    ...{ count: count * CANDIDATES_A_POLICY, incumbents, method: view.method },
-    ...(explores ? { explores } : {}),
+    ...{ ...wanted, incumbents, method: view.method },
     ...(latencies ? { latencies } : {}),
   }
 }

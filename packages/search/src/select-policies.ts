@@ -1,28 +1,26 @@
 import type { KeptUnits, NewStep } from '@espalier/contracts'
 import type { PrunableModel } from '@espalier/pruning'
 import { EvaluationList } from './initial-evaluations.js'
-import { roundErrors } from './round-errors.js'
 import type { SearchView } from './search-view.js'
 
 type Score = { readonly logPerplexity: number; readonly low: number; readonly high: number }
 interface Candidate {
   readonly kept: KeptUnits
   readonly score: Score | null
+  /** The best by a draw from the predictor's posterior. */
+  readonly drawn: boolean
 }
 
 /** Least distance of two policies of a round, as a share of the prunable parameters. */
 const LEAST_DISTANCE = 0.01
-/** So many standard deviations that the mean hardly counts. */
-const EXPLORING = 100
 /** Half the width of a 90 % interval of a normal distribution, in standard deviations. */
 const INTERVAL_DEVIATIONS = 1.645
 
 /** Evaluations of a round: for every target the most promising new candidates, spread out. */
 export function selectPolicies(view: SearchView, round: number, count: number): NewStep<'evaluate'>[] {
   const list = new EvaluationList(view, view.method)
-  const explores = roundErrors(view).some((error) => error.round === round - 1 && error.drift)
   view.settings.targets.forEach((_, targetIndex) => {
-    for (const { kept, score } of selectForTarget(view, candidatesOf(view, round, targetIndex), count, explores)) {
+    for (const { kept, score } of selectForTarget(view, candidatesOf(view, round, targetIndex), count)) {
       list.add('proposal', targetIndex, kept, score)
     }
   })
@@ -48,38 +46,31 @@ export function expectedImprovement(view: SearchView, round: number): number {
 function candidatesOf(view: SearchView, round: number, targetIndex: number): Candidate[] {
   const policies = view.findResult('propose', round)?.targets[targetIndex]?.policies ?? []
   const scores = view.findResult('score', round)?.targets[targetIndex]?.scores
-  return policies.map((policy, index) => ({ kept: policy.keptUnits, score: scores?.[index] ?? null }))
+  return policies.map(({ keptUnits, drawn }, index) => ({
+    kept: keptUnits,
+    score: scores?.[index] ?? null,
+    drawn: drawn ?? false,
+  }))
 }
 
 /**
- * The first choice trusts the predicted mean; later ones lean more and more on the lower bound, so that a
- * round both exploits and explores. After a round whose intervals missed too often, all but the first half of the choices
- * are those of which the predictor knows least. Choices closer than LEAST_DISTANCE to an earlier one wait until no other is left.
+ * The first choice trusts the predicted mean, the others are those of draws. Where there are none, they lean more and
+ * more on the lower bound, so that a round both exploits and explores. Choices closer than LEAST_DISTANCE to an earlier
+ * one wait until no other is left.
  */
-function selectForTarget(
-  view: SearchView,
-  candidates: readonly Candidate[],
-  count: number,
-  explores: boolean,
-): Candidate[] {
+function selectForTarget(view: SearchView, candidates: readonly Candidate[], count: number): Candidate[] {
   const open = candidates.filter(({ kept }) => !isMeasured(view, kept))
   const chosen: Candidate[] = []
   while (chosen.length < count && open.length > 0) {
-    const optimism = explores ? exploration(chosen.length, count) : count > 1 ? chosen.length / (count - 1) : 0
-    const distinct = open.filter(({ kept }) =>
-      chosen.every((c) => distance(view.model, c.kept, kept) >= LEAST_DISTANCE),
-    )
-    const next = lowest(distinct.length > 0 ? distinct : open, (c) => acquisition(c.score, optimism))
+    const optimism = count > 1 ? chosen.length / (count - 1) : 0
+    const apart = open.filter(({ kept }) => chosen.every((c) => distance(view.model, c.kept, kept) >= LEAST_DISTANCE))
+    const choices = apart.length > 0 ? apart : open
+    const drawn = chosen.length > 0 ? choices.find((candidate) => candidate.drawn) : undefined
+    const next = drawn ?? lowest(choices, (c) => acquisition(c.score, optimism))
     chosen.push(next)
     open.splice(open.indexOf(next), 1)
   }
   return chosen
-}
-
-/** Standard deviations below the mean that count in choice `index` of a round that explores. */
-function exploration(index: number, count: number): number {
-  if (count === 1) return 1
-  return index < Math.floor(count / 2) ? 0 : EXPLORING
 }
 
 function isMeasured(view: SearchView, kept: KeptUnits): boolean {

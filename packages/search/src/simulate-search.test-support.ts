@@ -110,10 +110,12 @@ function resultOf(step: StepRecord, steps: readonly StepRecord[], options: Simul
       return { evaluations: 1, residualTrees: 0, noise: 0.1, intervalScale: 1.6, seconds: 1 }
     case 'propose': {
       const random = createRandomGenerator(settings.seed, 'propose', step.round)
+      const { count, draws = 0 } = step.payload
       const policies = (target: PolicyTarget) =>
-        Array.from({ length: step.payload.count }, () => ({
+        Array.from({ length: count + draws }, (_, index) => ({
           keptUnits: [...(random.uniform() < 0.1 ? target.uniform() : target.random(random))],
           origin: 'network' as const,
+          ...(index < count ? {} : { drawn: true as const }),
         }))
       return {
         targets: createPolicyRules(shape, settings, latenciesOf(shape)).targets.map((target) => ({

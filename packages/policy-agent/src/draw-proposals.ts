@@ -1,0 +1,54 @@
+import { climb, hasPrefix, type Slope } from './climb.js'
+import { rankDistinct, type ScoredPolicy, type Scorer } from './scored-policy.js'
+
+/**
+ * Share of the modules, from the first on, that every second pair, the first one among them, has in common with the best
+ * proposal, and the two of a pair with each other: an evaluator computes what policies have in common once.
+ */
+const COMMON_WITH_BEST = 1 / 3
+const COMMON_IN_PAIR = 2 / 3
+
+interface Draws extends Omit<Slope, 'score'> {
+  /** A scorer by another draw each time: what may be true, given what was measured. */
+  readonly drawScorer: () => Scorer
+  readonly count: number
+  /** Where to start. */
+  readonly pool: readonly ScoredPolicy[]
+  /** The best proposal by the predicted mean. */
+  readonly best: readonly number[]
+  /** Neither measured nor proposed already. */
+  readonly isNew: (kept: readonly number[]) => boolean
+  /** Whether no pair needs to have anything in common with the best proposal. */
+  readonly roams: boolean
+  /** Policies to score for each. */
+  readonly scores: number
+}
+
+/**
+ * Thompson sampling (Thompson 1933; Russo et al. 2018, section 3): each proposal is the best policy if one draw from the
+ * predictor's posterior were the truth. So policies are tried as often as they may be the best, whatever the predicted
+ * mean says: what all proposals by the mean have wrong alike, none of them would ever show.
+ * @returns at most `count`, in the order drawn; their scores are those of their draws
+ */
+export function drawProposals(draws: Draws): ScoredPolicy[] {
+  const { space, random, drawScorer, count, pool, best, isNew, roams, scores } = draws
+  const modules = space.model.modules.length
+  const drawn: ScoredPolicy[] = []
+  let leader: readonly number[] | undefined
+  for (let draw = 0; draw < count; draw++) {
+    const score = drawScorer()
+    const like: readonly number[] = leader ?? best
+    const isFreePair = roams || (draw >> 1) % 2 === 1
+    const common = Math.floor((leader ? COMMON_IN_PAIR : isFreePair ? 0 : COMMON_WITH_BEST) * modules)
+    const isFree = (kept: readonly number[]) =>
+      isNew(kept) && drawn.every((other) => space.distance(other.kept, kept) > 0)
+    const starts = [...pool.map(({ kept }) => kept), like].filter((kept) => hasPrefix(kept, like, common))
+    const start = rankDistinct(starts.map((kept) => ({ kept, score: score(kept), origin: 'evolution' })))[0]
+    // A start that is not free gives way to the first free policy, however much worse.
+    const from = start && (isFree(start.kept) ? start : { ...start, score: Number.POSITIVE_INFINITY })
+    const found = from && climb({ space, score, random }, from, isFree, common, scores)
+    leader = leader || !found ? undefined : found.kept
+    if (found && isFree(found.kept)) drawn.push(found)
+  }
+  return drawn
+}

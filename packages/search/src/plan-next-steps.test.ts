@@ -212,7 +212,7 @@ describe('a search', () => {
     expect(explored(33)).not.toContain(true)
   })
 
-  it('evaluates what draws found beside the best by the mean, and in the last round goes by the mean alone', () => {
+  it('evaluates what draws found beside the best by the mean, but in the last round', () => {
     const { steps, proposals } = runProposals({ budget: 99 })
     const wanted = proposals.map(({ count, draws }) => [count, draws])
     expect(wanted).toEqual([...new Array(6).fill([16, 2]), [32, undefined]])

@@ -94,7 +94,10 @@ function* searchRound(view: SearchView, planned: SearchRound): Generator<Phase, 
   return 'searched'
 }
 
-/** One choice a target goes by the predicted mean, the others by draws; in the last round, from which none can learn, all by the mean. */
+/**
+ * One choice a target goes by the predicted mean, the others by draws. From the last round no other can learn: there are
+ * no draws in it.
+ */
 function wantedIn({ round, of, count }: SearchRound, guided: boolean) {
   const draws = guided && round < of ? count - 1 : 0
   return { count: (count - draws) * CANDIDATES_A_POLICY, ...(draws > 0 ? { draws } : {}) }

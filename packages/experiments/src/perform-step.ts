@@ -61,7 +61,12 @@ export async function performStep(
       const targets = rules.targets.map(({ sparsity }) => sparsity)
       const wanted = { rules, targets, count, draws, incumbents, explores, drifted }
       const { targets: proposed, backend } = await proposePolicies({
-        ...{ agent, model, predictor: predictor ?? null, ...wanted, seed, round: step.round },
+        agent,
+        model,
+        predictor: predictor ?? null,
+        ...wanted,
+        seed,
+        round: step.round,
         ...(effort ? { effort } : {}),
       })
       return { step: { ...step, ...done, result: { targets: proposed, backend, seconds: 0 } } }

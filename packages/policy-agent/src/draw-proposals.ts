@@ -1,5 +1,5 @@
 import { climb, hasPrefix, type Slope } from './climb.js'
-import { rankDistinct, type ScoredPolicy, type Scorer } from './scored-policy.js'
+import type { ScoredPolicy, Scorer } from './scored-policy.js'
 
 /**
  * Share of the modules, from the first on, that every second pair, the first one among them, has in common with the best
@@ -31,24 +31,37 @@ interface Draws extends Omit<Slope, 'score'> {
  * @returns at most `count`, in the order drawn; their scores are those of their draws
  */
 export function drawProposals(draws: Draws): ScoredPolicy[] {
-  const { space, random, drawScorer, count, pool, best, isNew, roams, scores } = draws
+  const { space, drawScorer, count, best, isNew, roams } = draws
   const modules = space.model.modules.length
   const drawn: ScoredPolicy[] = []
-  let leader: readonly number[] | undefined
+  const isFree = (kept: readonly number[]) =>
+    isNew(kept) && drawn.every((other) => space.distance(other.kept, kept) > 0)
+  let leader = best
   for (let draw = 0; draw < count; draw++) {
-    const score = drawScorer()
-    const like: readonly number[] = leader ?? best
-    const isFreePair = roams || (draw >> 1) % 2 === 1
-    const common = Math.floor((leader ? COMMON_IN_PAIR : isFreePair ? 0 : COMMON_WITH_BEST) * modules)
-    const isFree = (kept: readonly number[]) =>
-      isNew(kept) && drawn.every((other) => space.distance(other.kept, kept) > 0)
-    const starts = [...pool.map(({ kept }) => kept), like].filter((kept) => hasPrefix(kept, like, common))
-    const start = rankDistinct(starts.map((kept) => ({ kept, score: score(kept), origin: 'evolution' })))[0]
-    // A start that is not free gives way to the first free policy, however much worse.
-    const from = start && (isFree(start.kept) ? start : { ...start, score: Number.POSITIVE_INFINITY })
-    const found = from && climb({ space, score, random }, from, isFree, common, scores)
-    leader = leader || !found ? undefined : found.kept
-    if (found && isFree(found.kept)) drawn.push(found)
+    const [pair, follows] = [draw >> 1, draw % 2 === 1]
+    const commonWithBest = roams || pair % 2 === 1 ? 0 : COMMON_WITH_BEST
+    const common = Math.floor((follows ? COMMON_IN_PAIR : commonWithBest) * modules)
+    const found = climbByDraw(draws, drawScorer(), follows ? leader : best, common, isFree)
+    leader = found.kept
+    if (isFree(found.kept)) drawn.push(found)
   }
   return drawn
+}
+
+/** From the best policy of the pool that agrees with `like` on the first `common` modules. */
+function climbByDraw(
+  { space, random, pool, scores }: Draws,
+  score: Scorer,
+  like: readonly number[],
+  common: number,
+  isFree: (kept: readonly number[]) => boolean,
+): ScoredPolicy {
+  let start: ScoredPolicy = { kept: like, score: score(like), origin: 'evolution' }
+  for (const { kept } of pool) {
+    const value = hasPrefix(kept, like, common) ? score(kept) : Number.POSITIVE_INFINITY
+    if (value < start.score) start = { kept, score: value, origin: 'evolution' }
+  }
+  // A start that is not free gives way to the first free policy, however much worse.
+  const from = isFree(start.kept) ? start : { ...start, score: Number.POSITIVE_INFINITY }
+  return climb({ space, score, random }, from, isFree, common, scores)
 }

@@ -143,33 +143,40 @@ describe('proposePolicies with the network', () => {
     })
   })
 
-  it('proposes away from everything measured when it explores, and near the optimum else', async () => {
-    const world = createSeparableDamage(demoModel, 4)
-    const propose = async (round: number, incumbents: number[][][], explores = false) => {
-      const task = { ...baseTask, effort, agent: 'network' as const, predictor: world }
-      const proposal = await proposePolicies({ ...task, incumbents, round, explores })
-      return proposal.targets.map(({ policies }) => policies.map(({ keptUnits }) => keptUnits))
-    }
-    const measured = (await propose(1, [])).map((policies) => policies.slice(0, 12))
-    const [exploring, exploiting] = [await propose(2, measured, true), await propose(2, measured)]
-    targets.forEach((target, index) => {
-      const space = createPolicySpace(demoModel, target)
-      const farthest = (policies: number[][] = []) =>
-        Math.max(
-          ...policies.map((kept) => Math.min(...(measured[index] ?? []).map((other) => space.distance(other, kept)))),
-        )
-      expect(farthest(exploring[index])).toBeGreaterThanOrEqual(0.04)
-      const best = (policies: number[][] = []) => Math.min(...policies.map(world.createScorer()))
-      expect(best(exploiting[index])).toBeLessThan(best(exploring[index]))
-    })
-  })
+  it.each(['explores', 'drifted'])(
+    'proposes away from everything measured when it explores, and near the optimum else (%s)',
+    async (reason) => {
+      const world = createSeparableDamage(demoModel, 4)
+      const propose = async (round: number, incumbents: number[][][], exploring = false) => {
+        const task = { ...baseTask, effort, agent: 'network' as const, predictor: world }
+        const proposal = await proposePolicies({ ...task, incumbents, round, [reason]: exploring })
+        return proposal.targets.map(({ policies }) => policies.map(({ keptUnits }) => keptUnits))
+      }
+      const measured = (await propose(1, [])).map((policies) => policies.slice(0, 12))
+      const [exploring, exploiting] = [await propose(2, measured, true), await propose(2, measured)]
+      targets.forEach((target, index) => {
+        const space = createPolicySpace(demoModel, target)
+        const farthest = (policies: number[][] = []) =>
+          Math.max(
+            ...policies.map((kept) => Math.min(...(measured[index] ?? []).map((other) => space.distance(other, kept)))),
+          )
+        expect(farthest(exploring[index])).toBeGreaterThanOrEqual(0.04)
+        const best = (policies: number[][] = []) => Math.min(...policies.map(world.createScorer()))
+        expect(best(exploiting[index])).toBeLessThan(best(exploring[index]))
+      })
+    },
+  )
 
   describe('with draws', () => {
     const [likely, possible] = [createSeparableDamage(demoModel, 4), createSeparableDamage(demoModel, 5)]
     const predictor = { ...likely, drawScorer: possible.createScorer }
     const task = { ...baseTask, effort: { ...effort, drawScores: 12_000 }, agent: 'network' as const, predictor }
 
-    it.each([false, true])('adds the best policies of what may be true (exploring: %s)', async (explores) => {
+    it.each([
+      { explores: false, drifted: false },
+      { explores: true, drifted: false },
+      { explores: false, drifted: true },
+    ])('adds the best policies of what may be true (%o)', async ({ explores, drifted }) => {
       const first = await proposePolicies({ ...task, count: 4 })
       const incumbents = first.targets.map(({ policies }) => policies.map(({ keptUnits }) => keptUnits))
       const { targets: proposed } = await proposePolicies({
@@ -178,8 +185,10 @@ describe('proposePolicies with the network', () => {
         draws: 3,
         incumbents,
         explores,
+        drifted,
         round: 2,
       })
+      const roams = explores || drifted
       proposed.forEach(({ policies }, index) => {
         const target = targets[index] ?? 0
         expect(policies.map(({ drawn }) => drawn ?? false)).toEqual([false, false, false, false, true, true, true])
@@ -189,8 +198,8 @@ describe('proposePolicies with the network', () => {
         const [best, leader, follower, next] = [0, 4, 5, 6].map((place) => kept[place] ?? [])
         expect(follower?.slice(0, 10)).toEqual(leader?.slice(0, 10))
         const optimum = optimalDamage(demoModel, possible.tables, target)
-        if (!explores) expect(leader?.slice(0, 5)).toEqual(best?.slice(0, 5))
-        for (const free of explores ? [leader, next] : [next]) {
+        if (!roams) expect(leader?.slice(0, 5)).toEqual(best?.slice(0, 5))
+        for (const free of roams ? [leader, next] : [next]) {
           expect(possible.damage(free ?? [])).toBeLessThan(1.05 * optimum)
         }
         expect(possible.damage(leader ?? [])).toBeLessThan(possible.damage(best ?? []))

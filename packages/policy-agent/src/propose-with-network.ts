@@ -121,28 +121,35 @@ function proposeForTarget(
   const novelty = explores ? EXPLORING_DISTANCE : 0
   const spread = spreadOut({ space, score, pool, measured, novelty, count, scores: effort.spreadScores, random })
   const proposed = rankDistinct(spread.map(({ kept, origin }) => scored(space.project(kept), origin)))
-  const drawn = drawForTarget(task, targetIndex, space, pool, proposed)
+  const drawn = drawForTarget(task, targetIndex, { space, pool, measured, proposed })
   return [
     ...proposed.map(({ kept, origin }) => ({ keptUnits: [...kept], origin })),
     ...drawn.map(({ kept, origin }) => ({ keptUnits: [...space.project(kept)], origin, drawn: true as const })),
   ]
 }
 
+interface Found {
+  readonly space: PolicySpace
+  readonly pool: readonly ScoredPolicy[]
+  readonly measured: readonly (readonly number[])[]
+  /** Best first. */
+  readonly proposed: readonly ScoredPolicy[]
+}
+
 function drawForTarget(
-  { predictor, draws = 0, incumbents, explores, drifted, seed, round, effort }: NetworkTask,
+  { predictor, draws = 0, explores, drifted, seed, round, effort }: NetworkTask,
   targetIndex: number,
-  space: PolicySpace,
-  pool: readonly ScoredPolicy[],
-  proposed: readonly ScoredPolicy[],
+  { space, pool, measured, proposed }: Found,
 ): readonly ScoredPolicy[] {
+  const { drawScorer } = predictor
   const [best] = proposed
-  if (!predictor.drawScorer || !best) return []
+  if (!drawScorer || !best) return []
   const random = createRandomGenerator(seed, 'draw', round, targetIndex)
-  const known = [...(incumbents[targetIndex] ?? []), ...proposed.map(({ kept }) => kept)]
+  const known = [...measured, ...proposed.map(({ kept }) => kept)]
   return drawProposals({
     ...{ space, random, pool, best: best.kept, count: draws, scores: effort.drawScores },
     roams: explores || drifted || false,
-    drawScorer: () => predictor.drawScorer?.(random) ?? predictor.createScorer(),
+    drawScorer: () => drawScorer(random),
     isNew: (kept) => known.every((other) => space.distance(other, kept) > 0),
   })
 }

@@ -9,7 +9,7 @@ export interface ScorerSource {
   /** The same with its uncertainty; left out: none is known. */
   predict?(kept: readonly number[]): { readonly logPerplexity: number; readonly standardDeviation: number }
   /** Scores by one draw of what may be true, given what was measured; left out: none can be drawn. */
-  drawScorer?(random: RandomGenerator): Scorer
+  readonly drawScorer?: (random: RandomGenerator) => Scorer
   /** Multiplications that a score takes, where they are many; see `planEffort`. */
   readonly scoreMultiplications?: number
 }

@@ -41,7 +41,7 @@ export interface Predictor {
    * The same by parameters drawn from their posterior, which is as wide as the 90 % interval says. Left out: the kind has
    * no posterior.
    */
-  drawScorer?(random: RandomGenerator): (kept: ArrayLike<number>) => number
+  readonly drawScorer?: (random: RandomGenerator) => (kept: ArrayLike<number>) => number
   /** Plain data for JSON, read back without loss by the `...FromJSON` of the kind that wrote it. */
   toJSON(): PredictorJson
   /** ONNX model: `kept` int64 [N, modules] -> `logPerplexity`, `low`, `high` float [N]. */

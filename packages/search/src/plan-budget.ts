@@ -41,7 +41,7 @@ const RANDOM_SHARE = 0.15
 const RANDOMS_A_MODULE = 2
 /** A final measurement is long: it may take one evaluation in ten. */
 const FINAL_SHARE = 0.1
-/** Fewest policies a target and round. Of many evaluations rounds and policies a round get alike more. */
+/** Fewest policies a target and round; of many evaluations both rounds and policies a round grow, as the square root. */
 const POLICIES_A_ROUND = 3
 
 /** Smallest budget of a search: the dense model and, for every target, the uniform policy. */
@@ -146,8 +146,8 @@ function planProbes(
 function splitRounds(evaluations: number, targets: number): number[] {
   const perTarget = Math.floor(evaluations / targets)
   if (perTarget === 0) return []
-  const alike = Math.round(Math.sqrt(POLICIES_A_ROUND * perTarget))
-  const rounds = Math.max(1, Math.min(Math.ceil(perTarget / POLICIES_A_ROUND), alike))
+  const most = Math.round(Math.sqrt(POLICIES_A_ROUND * perTarget))
+  const rounds = Math.min(most, Math.ceil(perTarget / POLICIES_A_ROUND))
   const base = Math.floor(perTarget / rounds)
   const larger = perTarget - base * rounds
   return Array.from({ length: rounds }, (_, round) => base + (round < larger ? 1 : 0))

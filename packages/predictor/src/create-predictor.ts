@@ -1,7 +1,7 @@
 import type { KeptUnits } from '@espalier/contracts'
 import type { RandomGenerator } from '@espalier/pruning'
 import { type Contributions, createContributions, evaluateLink, parameterCount } from './curve-model.js'
-import { createDamageTables, type DamageTables } from './damage-tables.js'
+import { createDamageTables, createGrowthTable, type DamageTables } from './damage-tables.js'
 import { encodePredictorOnnx } from './encode-predictor-onnx.js'
 import { laplaceVariance } from './fit-curve.js'
 import { NORMAL_90 } from './interval-scale.js'
@@ -52,15 +52,19 @@ export function createPredictor(state: PredictorState): Predictor {
   const { scale, probes } = state
   const curve = { scale, probes, coordinates: createCoordinates(scale, probes) }
   const tables = createDamageTables(curve, state.parameters)
+  const covarianceRoot = Float64Array.from(state.covarianceRoot)
   const { evaluations, forest, noise, intervalScale, related } = state
   const trees = forest.roots.length
   return {
     summary: { evaluations, residualTrees: trees, noise, intervalScale, ...(related ? { related } : {}) },
-    predict: (kept) => predict(state, tables, kept),
-    createScorer: () => createScorer(state, tables),
+    predict: (kept) => predict(state, covarianceRoot, tables, kept),
+    createScorer: () => createScorer(state, tables.offsets, (_, entry) => tables.damage[entry] ?? 0),
     drawScorer: (random) => {
       const parameters = drawParameters(state, random)
-      return createScorer({ ...state, parameters }, createDamageTables(curve, parameters))
+      const growth = createGrowthTable(curve, parameters)
+      const damageAt = (module: number, entry: number) =>
+        (probes[module]?.damage ?? 0) * Math.exp(growth[entry] ?? Number.NEGATIVE_INFINITY)
+      return createScorer({ ...state, parameters }, tables.offsets, damageAt)
     },
     toJSON: () => encodePredictorState(state),
     toOnnx: () => encodePredictorOnnx(state, tables),
@@ -78,14 +82,19 @@ function drawParameters({ parameters, covarianceRoot, intervalScale }: Predictor
   return drawn
 }
 
-function predict(state: PredictorState, tables: DamageTables, kept: KeptUnits): Prediction {
+function predict(
+  state: PredictorState,
+  covarianceRoot: Float64Array,
+  tables: DamageTables,
+  kept: KeptUnits,
+): Prediction {
   checkKept(state.scale, kept)
   const modules = kept.length
   const jacobian = new Float64Array(parameterCount(modules))
   const parts = lookUp(tables, kept, createContributions(modules))
   const curve = evaluateLink(state.scale.kinds, state.parameters, parts, jacobian)
   const logRise = curve + valueOfForest(state.forest, kept)
-  return predictionOf(state, logRise, laplaceVariance(state.covarianceRoot, jacobian))
+  return predictionOf(state, logRise, laplaceVariance(covarianceRoot, jacobian))
 }
 
 function lookUp(tables: DamageTables, kept: ArrayLike<number>, parts: Contributions): Contributions {
@@ -99,12 +108,23 @@ function lookUp(tables: DamageTables, kept: ArrayLike<number>, parts: Contributi
   return parts
 }
 
-function createScorer(state: PredictorState, tables: DamageTables): (kept: ArrayLike<number>) => number {
-  const { scale, parameters, forest, denseLogPerplexity } = state
+/**
+ * Remembers the last policy: most of those an agent asks about have nearly all modules in common with the one before.
+ * @param damageAt of a module at an entry of the tables
+ */
+function createScorer(
+  { scale, parameters, forest, denseLogPerplexity }: PredictorState,
+  offsets: Int32Array,
+  damageAt: (module: number, entry: number) => number,
+): (kept: ArrayLike<number>) => number {
   const parts = createContributions(scale.units.length)
+  const last = new Int32Array(scale.units.length).fill(-1)
   return (kept) => {
-    for (let module = 0; module < kept.length; module++) {
-      parts.damage[module] = tables.damage[(tables.offsets[module] ?? 0) + (kept[module] ?? 0)] ?? 0
+    for (let module = 0; module < last.length; module++) {
+      const units = kept[module] ?? 0
+      if (units === last[module]) continue
+      last[module] = units
+      parts.damage[module] = damageAt(module, (offsets[module] ?? 0) + units)
     }
     const logRise = evaluateLink(scale.kinds, parameters, parts) + valueOfForest(forest, kept)
     return denseLogPerplexity + riseOfLog(logRise)

@@ -71,22 +71,47 @@ export function contribute(
     return
   }
   const { offsets, logShare, logRemoved, removedCentred } = curve.coordinates
-  const modules = curve.scale.units.length
-  const kind = curve.scale.kinds[module] ?? 0
   const entry = (offsets[module] ?? 0) + kept
-  const exponent = parameters[parameter.exponent + kind] ?? 0
-  const mixture = parameters[parameter.mixture + kind] ?? 0
+  const own = parametersOf(curve, parameters, module)
   const share = logShare[entry] ?? 0
   const removed = logRemoved[entry] ?? 0
-  const centred = removedCentred[entry] ?? 0
-  const logRatio = mixture * share + (1 - mixture) * removed
-  const level = parameters[parameter.perModule + module] ?? 0
-  const shape = (parameters[parameter.shape + kind] ?? 0) + (parameters[parameter.perModule + modules + module] ?? 0)
-  const growth = level + exponent * logRatio + shape * centred
-  into.damage[at] = (curve.probes[module]?.damage ?? 0) * Math.exp(Math.min(growth, MAX_EXPONENT))
-  into.logRatio[at] = logRatio
-  into.mixtureSlope[at] = exponent * (share - removed)
-  into.removedCentred[at] = centred
+  into.damage[at] = (curve.probes[module]?.damage ?? 0) * Math.exp(growthAt(curve.coordinates, own, entry))
+  into.logRatio[at] = own.mixture * share + (1 - own.mixture) * removed
+  into.mixtureSlope[at] = own.exponent * (share - removed)
+  into.removedCentred[at] = removedCentred[entry] ?? 0
+}
+
+/** The parameters of one module's curve. */
+interface ModuleParameters {
+  /** g_k */
+  readonly exponent: number
+  /** alpha_k */
+  readonly mixture: number
+  /** h_k + v_m */
+  readonly shape: number
+  /** w_m */
+  readonly level: number
+}
+
+export function parametersOf({ scale }: Curve, parameters: Float64Array, module: number): ModuleParameters {
+  const modules = scale.units.length
+  const kind = scale.kinds[module] ?? 0
+  return {
+    exponent: parameters[parameter.exponent + kind] ?? 0,
+    mixture: parameters[parameter.mixture + kind] ?? 0,
+    shape: (parameters[parameter.shape + kind] ?? 0) + (parameters[parameter.perModule + modules + module] ?? 0),
+    level: parameters[parameter.perModule + module] ?? 0,
+  }
+}
+
+/** log(d_m / s_m) at an entry of the coordinates, where something is removed. */
+export function growthAt(
+  { logShare, logRemoved, removedCentred }: ModuleCoordinates,
+  { exponent, mixture, shape, level }: ModuleParameters,
+  entry: number,
+): number {
+  const logRatio = mixture * (logShare[entry] ?? 0) + (1 - mixture) * (logRemoved[entry] ?? 0)
+  return Math.min(level + exponent * logRatio + shape * (removedCentred[entry] ?? 0), MAX_EXPONENT)
 }
 
 /** t of one policy from its modules' parts, and, when given, dt/dparameters into `jacobian` from `start` on. */

@@ -1,4 +1,11 @@
-import { type Contributions, type Curve, contribute, createContributions } from './curve-model.js'
+import {
+  type Contributions,
+  type Curve,
+  contribute,
+  createContributions,
+  growthAt,
+  parametersOf,
+} from './curve-model.js'
 
 /** Every module's part for every count of kept units; module m's entry for k units is `offsets[m] + k`. */
 export interface DamageTables extends Contributions {
@@ -25,4 +32,24 @@ export function createDamageTables(curve: Curve, parameters: Float64Array): Dama
     }
   }
   return tables
+}
+
+/**
+ * log(d_m / s_m) of every entry of such tables, which takes no exponential: few entries of a curve that is drawn are ever
+ * looked at. -Infinity where nothing is removed.
+ */
+export function createGrowthTable(curve: Curve, parameters: Float64Array): Float64Array {
+  const { coordinates } = curve
+  const table = new Float64Array(coordinates.removedCentred.length)
+  for (const [module, units] of curve.scale.units.entries()) {
+    const start = coordinates.offsets[module] ?? 0
+    const own = parametersOf(curve, parameters, module)
+    let highest = Number.NEGATIVE_INFINITY
+    table[start + units] = highest
+    for (let entry = start + units - 1; entry >= start; entry--) {
+      highest = Math.max(highest, growthAt(coordinates, own, entry))
+      table[entry] = highest
+    }
+  }
+  return table
 }

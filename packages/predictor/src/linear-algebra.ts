@@ -14,21 +14,77 @@ function dot(a: Float64Array, aStart: number, b: Float64Array, bStart: number, l
   return sum0 + sum1 + (sum2 + sum3)
 }
 
-/** L with A = L L^T; null when A is not positive definite. */
+/** Rows and columns of the factor that are worked out together: each number read serves two or four times. */
+const TILE_ROWS = 4
+const TILE_COLUMNS = 2
+
+/** L with A = L L^T, four rows at a time; null when A is not positive definite. */
 export function choleskyFactor(matrix: Float64Array, n: number): Float64Array | null {
   const factor = new Float64Array(n * n)
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j <= i; j++) {
-      const rest = (matrix[i * n + j] ?? 0) - dot(factor, i * n, factor, j * n, j)
-      if (i > j) {
-        factor[i * n + j] = rest / (factor[j * n + j] ?? 0)
-      } else {
-        if (!(rest > 0)) return null
-        factor[i * n + i] = Math.sqrt(rest)
-      }
+  const tiled = n - (n % TILE_ROWS)
+  for (let first = 0; first < n; first += TILE_ROWS) {
+    const tileEnd = first < tiled ? first : 0
+    for (let column = 0; column < tileEnd; column += TILE_COLUMNS) factorTile(matrix, factor, n, first, column)
+    for (let row = first; row < Math.min(n, first + TILE_ROWS); row++) {
+      if (!factorRow(matrix, factor, n, row, tileEnd)) return null
     }
   }
   return factor
+}
+
+/** The entries of row `row` from column `from` on; false when the diagonal has no root. */
+function factorRow(matrix: Float64Array, factor: Float64Array, n: number, row: number, from: number): boolean {
+  for (let j = from; j < row; j++) {
+    const rest = (matrix[row * n + j] as number) - dot(factor, row * n, factor, j * n, j)
+    factor[row * n + j] = rest / (factor[j * n + j] as number)
+  }
+  const rest = (matrix[row * n + row] as number) - dot(factor, row * n, factor, row * n, row)
+  factor[row * n + row] = Math.sqrt(rest)
+  return rest > 0
+}
+
+/** The entries of rows `row` to `row + 3` in columns `column` and `column + 1`, whose own rows are done. */
+function factorTile(matrix: Float64Array, factor: Float64Array, n: number, row: number, column: number): void {
+  const [a, b, c, d] = [row * n, (row + 1) * n, (row + 2) * n, (row + 3) * n]
+  const [left, right] = [column * n, (column + 1) * n]
+  let [a0, b0, c0, d0] = [0, 0, 0, 0]
+  let [a1, b1, c1, d1] = [0, 0, 0, 0]
+  for (let k = 0; k < column; k++) {
+    const x = factor[left + k] as number
+    const y = factor[right + k] as number
+    const p = factor[a + k] as number
+    const q = factor[b + k] as number
+    const r = factor[c + k] as number
+    const s = factor[d + k] as number
+    a0 += p * x
+    a1 += p * y
+    b0 += q * x
+    b1 += q * y
+    c0 += r * x
+    c1 += r * y
+    d0 += s * x
+    d1 += s * y
+  }
+  finishTileRow(matrix, factor, n, a, column, a0, a1)
+  finishTileRow(matrix, factor, n, b, column, b0, b1)
+  finishTileRow(matrix, factor, n, c, column, c0, c1)
+  finishTileRow(matrix, factor, n, d, column, d0, d1)
+}
+
+function finishTileRow(
+  matrix: Float64Array,
+  factor: Float64Array,
+  n: number,
+  start: number,
+  column: number,
+  sum0: number,
+  sum1: number,
+): void {
+  const right = (column + 1) * n + column
+  const first = ((matrix[start + column] as number) - sum0) / (factor[column * n + column] as number)
+  const rest = (matrix[start + column + 1] as number) - sum1 - first * (factor[right] as number)
+  factor[start + column] = first
+  factor[start + column + 1] = rest / (factor[right + 1] as number)
 }
 
 /** x with L L^T x = b. */

@@ -121,7 +121,10 @@ const proposedPolicySchema = z.object({
 export const proposePayloadSchema = z.object({
   /** Policies wanted for each target; 0: only the generator is trained. */
   count: z.int().min(0),
-  /** Policies for each target, beside these, that are the best by one draw each from the predictor's posterior. */
+  /**
+   * Policies for each target, beside these, that are the best by one draw each from the predictor's posterior. Of a
+   * predictor without a posterior, `count` more by its mean for each.
+   */
   draws: z.int().min(1).optional(),
   /** Best measured policies of each target, best first: where evolution starts. */
   incumbents: z.array(z.array(keptUnitsSchema)),

@@ -12,6 +12,7 @@ export function scaledEffort(modules: number, share: number): SearchEffort {
     crossEntropySteps: scale(usual.crossEntropySteps),
     evolutionScores: scale(usual.evolutionScores),
     spreadScores: scale(usual.spreadScores),
+    noveltyScores: scale(usual.noveltyScores),
     front: {
       ...front,
       steps: Math.max(4, Math.min(front.steps, scale(front.steps))),

@@ -7,7 +7,14 @@ import { type ProposeTask, proposePolicies } from './propose-policies.js'
 import { demoShape } from './prunable-models.test-support.js'
 import { planEffort } from './search-effort.js'
 
-const effort = { ...planEffort(16), trainingSteps: 8, crossEntropySteps: 2, evolutionScores: 600, spreadScores: 600 }
+const effort = {
+  ...planEffort(16),
+  trainingSteps: 8,
+  crossEntropySteps: 2,
+  evolutionScores: 600,
+  spreadScores: 600,
+  noveltyScores: 300,
+}
 const latencies = {
   ...{ format: 'espalier-latencies/1' as const, device: 'test', contextLength: 64, fixedSeconds: 1 },
   attention: [0, 1, 2, 3].map((kept) => ({ kept, seconds: [0, 3, 3, 5][kept] ?? 0 })),

@@ -18,7 +18,14 @@ import { demoModel, modelsAndTargets } from './prunable-models.test-support.js'
 import { planEffort } from './search-effort.js'
 
 /** Enough where the quality of the proposals is not the question. */
-const effort = { ...planEffort(16), trainingSteps: 30, crossEntropySteps: 3, evolutionScores: 3000, spreadScores: 3000 }
+const effort = {
+  ...planEffort(16),
+  trainingSteps: 30,
+  crossEntropySteps: 3,
+  evolutionScores: 3000,
+  spreadScores: 3000,
+  noveltyScores: 1500,
+}
 const targets = [0.2, 0.35, 0.5]
 const baseTask = {
   model: demoModel,
@@ -209,7 +216,7 @@ describe('proposePolicies with the network', () => {
     it('goes by the mean instead where the predictor has no posterior', async () => {
       const { targets: proposed } = await proposePolicies({ ...task, predictor: likely, count: 4, draws: 3 })
       for (const { policies } of proposed) {
-        expect(policies).toHaveLength(7)
+        expect(policies).toHaveLength(16)
         for (const { drawn } of policies) expect(drawn).toBeUndefined()
       }
     })

@@ -26,7 +26,7 @@ export interface ProposeTask {
   readonly count: number
   /**
    * Policies for each target, beside `count`, that agent `network` proposes because each is the best by one draw from the
-   * predictor's posterior; left out: none. With a predictor that has no posterior, so many more by its mean.
+   * predictor's posterior; left out: none. With a predictor that has no posterior, `count` more by its mean for each.
    */
   readonly draws?: number | undefined
   /** Best measured policies of each target, best first. They are not proposed again. */

@@ -102,7 +102,7 @@ function proposeForTarget(
   const { model, predictor, incumbents, draws = 0, seed, round, effort } = task
   if (task.count === 0) return []
   const canDraw = predictor.drawScorer !== undefined
-  const count = canDraw ? task.count : task.count + draws
+  const count = canDraw ? task.count : task.count * (1 + draws)
   const explores = task.explores || (task.drifted && !canDraw)
   const space = createTargetSpace(target, model)
   const random = createRandomGenerator(seed, 'propose', round, targetIndex)
@@ -119,7 +119,8 @@ function proposeForTarget(
   const evolved = evolve(space, score, initial, { size: effort.population, scores: effort.evolutionScores }, random)
   const pool = rankDistinct([...evolved, ...initial])
   const novelty = explores ? EXPLORING_DISTANCE : 0
-  const spread = spreadOut({ space, score, pool, measured, novelty, count, scores: effort.spreadScores, random })
+  const { spreadScores, noveltyScores } = effort
+  const spread = spreadOut({ space, score, pool, measured, novelty, count, spreadScores, noveltyScores, random })
   const proposed = rankDistinct(spread.map(({ kept, origin }) => scored(space.project(kept), origin)))
   const drawn = drawForTarget(task, targetIndex, { space, pool, measured, proposed })
   return [

@@ -18,8 +18,10 @@ export interface SearchEffort {
   /** Population of the evolution, and policies it scores. */
   readonly population: number
   readonly evolutionScores: number
-  /** Policies scored to find the others once the best is known, together. */
+  /** Policies scored to find proposals that are different from each other, together; of few ones, a 16th for each. */
   readonly spreadScores: number
+  /** Policies scored to find one that may not stay near the optimum. */
+  readonly noveltyScores: number
   /** Policies scored to find one that is best by a draw. */
   readonly drawScores: number
   readonly front: FrontEffort
@@ -59,6 +61,7 @@ export function planEffort(modules: number, scoreMultiplications = 0): SearchEff
     population: 48,
     evolutionScores: atLeast(1_500, 70_000),
     spreadScores: atLeast(500, 24_000),
+    noveltyScores: atLeast(250, 12_000),
     drawScores: atLeast(500, 12_000),
     front: planFront(modules, atLeast),
   }

@@ -5,8 +5,8 @@ import type { ScoredPolicy } from './scored-policy.js'
 const LEAST_DISTANCE = 0.02
 /** Where policies are too few for a distance, it is halved so many times, then any difference counts. */
 const HALVINGS = 4
-/** Share of all scores that climbing takes for a first proposal that may not stay near the optimum. */
-const NOVELTY_SCORES = 1 / 2
+/** Proposals that share the scores of the list; fewer leave what the others would have taken. */
+const FEWEST_SHARES = 16
 /** Mutations of a policy in search of a place far enough from the others. */
 const MOST_PUSHES = 200
 /**
@@ -23,8 +23,9 @@ interface Spread extends Slope {
   /** Least distance of the first proposal from what was measured, a share like LEAST_DISTANCE; 0: any difference will do. */
   readonly novelty: number
   readonly count: number
-  /** Policies to score for the whole list. */
-  readonly scores: number
+  /** Policies to score for the whole list, and for a first proposal that has to be novel. */
+  readonly spreadScores: number
+  readonly noveltyScores: number
 }
 
 /**
@@ -58,11 +59,11 @@ function halvingsOf(distance: number): number[] {
 
 /** The best policy that is new, as far from everything measured as is asked for. */
 function findFirst(spread: Spread): ScoredPolicy | undefined {
-  const { novelty, scores, count } = spread
+  const { novelty, noveltyScores } = spread
   for (const limit of novelty > 0 ? halvingsOf(novelty) : [0]) {
     const isFree = (kept: readonly number[]) => isNew(spread, kept, limit)
     const start = spread.pool.find(({ kept }) => isFree(kept)) ?? pushAway(spread, spread.pool.slice(0, 1), isFree, 0)
-    if (start) return climb(spread, start, isFree, 0, novelty > 0 ? scores * NOVELTY_SCORES : scores / count)
+    if (start) return climb(spread, start, isFree, 0, novelty > 0 ? noveltyScores : shareOf(spread))
   }
   return undefined
 }
@@ -80,7 +81,12 @@ function findDistant(
   const sharesPrefix = (kept: readonly number[]) => hasPrefix(kept, first, common)
   const start =
     spread.pool.find(({ kept }) => sharesPrefix(kept) && isFree(kept)) ?? pushAway(spread, chosen, isFree, common)
-  return start && climb(spread, start, isFree, common, spread.scores / spread.count)
+  return start && climb(spread, start, isFree, common, shareOf(spread))
+}
+
+/** Policies to score for one proposal. */
+function shareOf({ spreadScores, count }: Spread): number {
+  return spreadScores / Math.max(count, FEWEST_SHARES)
 }
 
 function isNew({ space, measured }: Spread, kept: readonly number[], limit: number): boolean {

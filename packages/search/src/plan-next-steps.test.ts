@@ -215,7 +215,7 @@ describe('a search', () => {
   it('evaluates what draws found beside the best by the mean, but in the last round', () => {
     const { steps, proposals } = runProposals({ budget: 99 })
     const wanted = proposals.map(({ count, draws }) => [count, draws])
-    expect(wanted).toEqual([...new Array(6).fill([16, 2]), [32, undefined]])
+    expect(wanted).toEqual([...new Array(6).fill([4, 2]), [32, undefined]])
     const drawnOf = (round: number) =>
       steps.flatMap((step) =>
         step.kind === 'propose' && step.round === round

@@ -20,6 +20,8 @@ export interface Phase {
 
 /** Candidates the agent gives for each policy that will be evaluated: the predictor chooses among them. */
 const CANDIDATES_A_POLICY = 16
+/** The same where a choice is the best by the mean and nothing else: the others stand by for one that was measured. */
+const CANDIDATES_BESIDE_DRAWS = 4
 /** Most measured policies a target that the agent is told of: evolution starts from them, exploring keeps away from them. */
 const INCUMBENTS = 64
 /** Every so many rounds explore. */
@@ -100,7 +102,7 @@ function* searchRound(view: SearchView, planned: SearchRound): Generator<Phase, 
  */
 function wantedIn({ round, of, count }: SearchRound, guided: boolean) {
   const draws = guided && round < of ? count - 1 : 0
-  return { count: (count - draws) * CANDIDATES_A_POLICY, ...(draws > 0 ? { draws } : {}) }
+  return draws > 0 ? { count: CANDIDATES_BESIDE_DRAWS, draws } : { count: count * CANDIDATES_A_POLICY }
 }
 
 /**

@@ -3,7 +3,7 @@ import { searchDefaults, type WeightPrecision } from '@espalier/contracts'
 import { createCpuDevice, type Device, gpus, planSearchCost } from '@espalier/cost-model'
 import { countCpus, measureProductPeak, planFitMemory } from '@espalier/evaluator'
 import { readModelShape } from '@espalier/model-graph'
-import { chooseCompensation } from '@espalier/search'
+import { chooseCompensation, countExtraTrials, trialMetrics } from '@espalier/search'
 
 export interface PlanRequest {
   readonly device: string
@@ -33,10 +33,11 @@ export async function planModel(directory: string, options: PlanRequest) {
     ...{ calibrationWindows: options.calibrationWindows, validationWindows: options.validationWindows },
     finalWindows: options.finalWindows ?? assumedFinalShare * options.validationWindows,
     ...{ agent: searchDefaults.agent, finalists: searchDefaults.finalists, fidelity: searchDefaults.fidelity },
-    metric: searchDefaults.metric,
   }
   const device = await findDevice(options.device)
   const { chosen: autoCompensation } = chooseCompensation({ compensation: 'auto', ...search }, model.shape)
+  const { metric, compensation } = searchDefaults
+  const trials = countExtraTrials(trialMetrics({ ...search, metric, compensation }, model.shape))
   const leastSquares = planFitMemory(model.shape)
   return {
     directory,
@@ -45,7 +46,7 @@ export async function planModel(directory: string, options: PlanRequest) {
     search,
     autoCompensation,
     leastSquares,
-    ...planSearchCost({ ...model, weights: options.weights }, device, search),
+    ...planSearchCost({ ...model, weights: options.weights }, device, { ...search, trials }),
   }
 }
 

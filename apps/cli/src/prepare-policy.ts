@@ -64,7 +64,8 @@ export async function calibratePolicy(
   const windows = chooseWindows(ids.length, windowLength, wanted, 'the calibration text')
   return evaluator.calibrate({
     ...{ ids, windowLength, windows },
-    gram: policy.compensation === 'least-squares',
+    gram: policy.compensation === 'least-squares' || policy.metric === 'obs',
+    elimination: policy.metric === 'obs',
     signal: request.signal,
     onProgress: (done) => request.onProgress(done, windows),
   })

@@ -83,16 +83,18 @@ async function calibrate(
 ): Promise<CalibrationRow> {
   const { windowLength, calibrationWindows: windows } = lease.settings
   const identity = { modelHash: warm.hash, dataHash: text.textHash, windowLength, windows }
+  const { elimination } = lease.payload
   const gram = lease.payload.gram ?? lease.settings.compensation === 'least-squares'
   const key = createHash('sha256')
-    .update(JSON.stringify(gram ? { ...identity, gram } : identity))
+    .update(JSON.stringify({ ...identity, ...(gram ? { gram } : {}), ...(elimination ? { elimination } : {}) }))
     .digest('hex')
   const known = await context.store.calibrations.find(lease.teamId, key)
   if (known && (await context.artifacts.has(known.artifact))) return known
 
   const { evaluator } = await context.models.get(warm.model.directory, null)
   if (gram) step.logger.info(gramBytesOf(warm.model.shape), 'recording Gram matrices for least-squares compensation')
-  const record = await evaluator.calibrate({ ids: text.ids, windowLength, windows, gram, signal: step.signal })
+  const recorded = { gram, elimination, signal: step.signal }
+  const record = await evaluator.calibrate({ ids: text.ids, windowLength, windows, ...recorded })
   const file = join(tmpdir(), `espalier-calibration-${lease.stepId}-${lease.fencingToken}.safetensors`)
   try {
     await writeCalibration(file, record)

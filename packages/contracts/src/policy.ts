@@ -1,6 +1,7 @@
 import { z } from 'zod'
 
-export const importanceMetrics = ['magnitude', 'wanda', 'fluctuation'] as const
+/** `obs` ranks units by what removing them costs once the kept columns are fitted anew, as least squares fits them. */
+export const importanceMetrics = ['magnitude', 'wanda', 'fluctuation', 'obs'] as const
 export type ImportanceMetric = (typeof importanceMetrics)[number]
 
 /**

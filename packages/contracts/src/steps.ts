@@ -43,6 +43,8 @@ const method = pruningMethodSchema.optional()
 export const preparePayloadSchema = z.object({
   /** Whether Gram matrices are recorded. Preparations from before there was a choice do not say: by the settings. */
   gram: z.boolean().optional(),
+  /** Whether the order in which units can be eliminated is recorded too: metric `obs` needs it. */
+  elimination: z.literal(true).optional(),
 })
 export const prepareResultSchema = z.object({
   modelHash: sha256,

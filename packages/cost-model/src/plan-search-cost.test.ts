@@ -13,7 +13,7 @@ const llama70b: ModelShape = {
 }
 const model = { shape: llama70b, storedBytes: 2, weights: 'stored' } as const
 const search: PlannedSearch = {
-  ...{ targets: [0.2, 0.5], budget: 99, agent: 'network', finalists: 3, metric: 'wanda', windowLength: 2048 },
+  ...{ targets: [0.2, 0.5], budget: 99, agent: 'network', finalists: 3, trials: 0, windowLength: 2048 },
   ...{ calibrationWindows: 16, validationWindows: 16, finalWindows: 64 },
 }
 const deviceOf = (name: string) => gpus.find((gpu) => gpu.name === name) as Device

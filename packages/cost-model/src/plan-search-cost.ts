@@ -136,7 +136,7 @@ function planStages(shape: ModelShape, search: PlannedSearch): { name: PlannedSt
     { name: 'calibration', parts: [denseAt(1, calibrationWindows)] },
     { name: 'dense', parts: [denseAt(1, validationWindows)] },
     { name: 'uniform', parts: atTargets(1, validationWindows) },
-    { name: 'trials', parts: atTargets(budget.trials / targets.length, validationWindows) },
+    { name: 'trials', parts: atTargets(search.trials / targets.length, validationWindows) },
     { name: 'probes', parts: [denseAt(budget.probes, budget.probeWindows)] },
     { name: 'random', parts: atTargets(budget.randoms / targets.length, validationWindows) },
     { name: 'rounds', parts: atTargets(perTarget, validationWindows) },

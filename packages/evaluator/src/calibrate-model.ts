@@ -1,11 +1,12 @@
 import { buildCalibrationGraph, calibrationOutputs, type HuggingFaceModel } from '@espalier/model-graph'
 import { checkWindows } from './check-request.js'
 import { createSession, locateWeights, type SessionSettings } from './create-session.js'
+import { checkElimination, eliminateUnits } from './eliminate-units.js'
 import type { CalibrateRequest, CalibrationRecord, ModuleCalibration, RunOptions, WindowedTokens } from './evaluator.js'
 import { explainNotFinite } from './explain-not-finite.js'
 import type { FittingBatch } from './fit-batch.js'
 import { createGramRecorder, type GramRecorder } from './record-grams.js'
-import { type CallControl, dataOf, defaultBatchWindows, findNotFinite, runWindows } from './run-windows.js'
+import { Aborted, type CallControl, dataOf, defaultBatchWindows, findNotFinite, runWindows } from './run-windows.js'
 
 export interface GramSettings {
   readonly gramMemoryBytes: number
@@ -25,6 +26,10 @@ export async function calibrateModel(
   control: CallControl,
 ): Promise<CalibrationRecord> {
   checkWindows(tokens, model.shape)
+  if (tokens.elimination) checkElimination(model)
+  const checkAborted = () => {
+    if (control.isAborted()) throw new Aborted()
+  }
   const recorder = await createGramRecorder(model.shape, {
     wanted: tokens.gram ?? false,
     memoryBytes: settings.gramMemoryBytes,
@@ -41,8 +46,10 @@ export async function calibrateModel(
       await refuseNotFinite(model, module, described)
       modules.push({ ...described, gram: recorder.grams[module] ?? null })
     }
+    const errors = tokens.elimination ? await eliminateUnits(model, modules, checkAborted) : []
     const { scratchFile } = recorder
-    const record = { modules, windows: tokens.windows, windowLength: tokens.windowLength }
+    const described = modules.map((module, index) => ({ ...module, eliminationErrors: errors[index] }))
+    const record = { modules: described, windows: tokens.windows, windowLength: tokens.windowLength }
     return scratchFile === null ? record : { ...record, scratchFile }
   } catch (error) {
     await recorder.discard()
@@ -83,11 +90,10 @@ async function runPass(
   return totals
 }
 
-async function refuseNotFinite(
-  model: HuggingFaceModel,
-  module: number,
-  calibration: Omit<ModuleCalibration, 'gram'>,
-): Promise<void> {
+/** What is known before Gram matrices are looked at. */
+type DescribedModule = Omit<ModuleCalibration, 'gram' | 'eliminationErrors'>
+
+async function refuseNotFinite(model: HuggingFaceModel, module: number, calibration: DescribedModule): Promise<void> {
   const place = `layer ${module >> 1}, ${module % 2 === 0 ? 'attention' : 'feed-forward'}`
   for (const [name, values] of Object.entries(calibration)) {
     if (typeof values === 'number') continue
@@ -113,7 +119,7 @@ async function describeModule(
   totals: ReadonlyMap<string, Float64Array>,
   module: number,
   count: number,
-): Promise<Omit<ModuleCalibration, 'gram'>> {
+): Promise<DescribedModule> {
   const layer = module >> 1
   const isAttention = module % 2 === 0
   const tensors = model.layers[layer]

@@ -13,16 +13,20 @@ import { gramBytesInMemory } from './gram-memory.js'
 const format = 'espalier-calibration/1'
 const fields = ['sum', 'sumOfSquares', 'columnAbsoluteMean', 'columnSquareSum', 'outputMean'] as const
 type Field = (typeof fields)[number]
+/** Those that not every calibration has. */
 const gramField = 'gram'
+const eliminationField = 'eliminationErrors'
 
-const nameOf = (module: number, field: Field | typeof gramField) => `modules.${module}.${field}`
+const nameOf = (module: number, field: Field | typeof gramField | typeof eliminationField) =>
+  `modules.${module}.${field}`
 
 /** Writes a record as one safetensors file of F64 tensors; what it was made from stands in the metadata. */
 export async function writeCalibration(path: string, record: CalibrationRecord): Promise<void> {
   const entries = record.modules.flatMap((module, index) => {
-    const tensors = [...fields.map((field) => [field, module[field]] as const), [gramField, module.gram] as const]
-    return tensors.flatMap(([field, values]): SafetensorsEntry[] => {
-      if (values === null) return []
+    const tensors = [...fields, eliminationField, gramField] as const
+    return tensors.flatMap((field): SafetensorsEntry[] => {
+      const values = module[field]
+      if (!values) return []
       const read = () => bytesOf(values)
       return [{ name: nameOf(index, field), dtype: 'F64', shape: [values.length], read }]
     })
@@ -85,6 +89,9 @@ export async function readCalibration(
         columnAbsoluteMean: await read('columnAbsoluteMean'),
         columnSquareSum: await read('columnSquareSum'),
         outputMean: await read('outputMean'),
+        ...(file.tensors.has(nameOf(module, eliminationField))
+          ? { eliminationErrors: await file.readFloat64(nameOf(module, eliminationField)) }
+          : {}),
         gram: await readGram(module),
       })
     }

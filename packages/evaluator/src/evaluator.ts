@@ -90,6 +90,11 @@ export interface ContinuationsMeasurement {
 export interface CalibrateRequest extends WindowedTokens, RunOptions {
   /** Whether Gram matrices are recorded too, for least-squares compensation; `gramBytesOf` says what they take. */
   readonly gram?: boolean | undefined
+  /**
+   * Whether the errors of eliminating units are computed too, for metric `obs`; it needs Gram matrices, and modules of at
+   * most `mostEliminationInputs` inputs.
+   */
+  readonly elimination?: boolean | undefined
 }
 
 /** Perplexity = exp(sum of nll / tokens), the protocol of SparseGPT, Wanda and FLAP. */

@@ -7,7 +7,6 @@ import {
   inputChannelsOf,
   type KeptIndices,
   type LeastSquaresFactor,
-  type LeastSquaresProblem,
   type PruningModule,
   packedLength,
   rankUnits,
@@ -17,11 +16,12 @@ import {
   solveStoredLeastSquares,
   unitImportance,
 } from '@espalier/pruning'
-import { readFloat64Range, roundFloats } from '@espalier/tensor-files'
+import { roundFloats } from '@espalier/tensor-files'
 import { ByteCache } from './byte-cache.js'
 import type { GramSettings } from './calibrate-model.js'
 import type { CalibrationRecord, ModuleCalibration } from './evaluator.js'
 import { FactorFiles } from './factor-files.js'
+import { outputOf, readProblem } from './read-problem.js'
 
 /** Share of the memory for Gram matrices that factorisations and fitted weights may take once those are recorded. */
 const cacheShare = 0.5
@@ -108,7 +108,7 @@ export class FittedWeights {
       order === null
         ? await this.#solveAlone(request, module, kept, checkAborted)
         : await this.#solveShared(request, module, order, length, checkAborted)
-    const solved = roundFloats(weight, this.#outputOf(module).dtype)
+    const solved = roundFloats(weight, outputOf(this.#model, module).dtype)
     this.#solutions.set(key, solved, solved.byteLength)
     return solved
   }
@@ -177,7 +177,7 @@ export class FittedWeights {
   }
 
   async #factor(request: FitRequest, module: PruningModule, units: readonly number[]): Promise<LeastSquaresFactor> {
-    const problem = await this.#problemOf(request, module)
+    const problem = await readProblem(this.#model, statisticsOf(request, module), module)
     return factorLeastSquares(problem, inputChannelsOf(this.#model.shape, module, units))
   }
 
@@ -190,22 +190,8 @@ export class FittedWeights {
   ): Promise<StoredLeastSquaresFactor> {
     const order = inputChannelsOf(this.#model.shape, module, units)
     const storage = await this.#files.create(name, order.length)
-    const problem = await this.#problemOf(request, module)
+    const problem = await readProblem(this.#model, statisticsOf(request, module), module)
     return factorLeastSquaresInto(storage, problem, order, this.#memoryBytes, checkAborted)
-  }
-
-  /** With the module's Gram matrix in memory. */
-  async #problemOf(request: FitRequest, module: PruningModule): Promise<LeastSquaresProblem> {
-    const { count, sum, gram } = statisticsOf(request, module)
-    if (gram === null) throw new RangeError(`The calibration has no Gram matrix of module ${module.index}`)
-    const weight = await this.#model.readFloat32(this.#outputOf(module))
-    return { weight, hidden: this.#model.shape.hiddenSize, count, sum, gram: await readFloat64Range(gram) }
-  }
-
-  #outputOf(module: PruningModule) {
-    const layer = this.#model.layers[module.layer]
-    if (layer === undefined) throw new RangeError(`The model has no layer ${module.layer}`)
-    return module.kind === 'attention' ? layer.o : layer.down
   }
 }
 

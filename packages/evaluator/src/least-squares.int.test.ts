@@ -128,6 +128,34 @@ describe('Gram matrices', () => {
   })
 })
 
+describe('eliminating units', () => {
+  it('gives a ranking that a calibration file keeps, under which weights are fitted', async () => {
+    const record = await evaluator.calibrate({ ids, windowLength, windows, gram: true, elimination: true })
+    const directory = await mkdtemp(join(tmpdir(), 'espalier-elimination-'))
+    const file = join(directory, 'calibration.safetensors')
+    await writeCalibration(file, record)
+    const read = await readCalibration(file)
+    await rm(directory, { recursive: true })
+    const { shape } = await openModel(demo)
+    const model = createPrunableModel(shape)
+    const rankings = rankModules('obs', read.modules, model)
+    expect(rankings).toEqual(rankModules('obs', record.modules, model))
+    expect(() => rankModules('obs', calibration.modules, model)).toThrow(/no elimination errors of layer 0 attention/)
+
+    const keptIndices = selectKeptIndices(rankings, uniformPolicy(model, 0.5))
+    const policy = { ids, windowLength, windows, keptIndices, calibration: read } as const
+    const fitted = { ...policy, compensation: 'least-squares' } as const
+    const [ranked, alone] = [await evaluator.measure({ ...fitted, metric: 'obs' }), await evaluator.measure(fitted)]
+    ranked.nll.forEach((value, window) => {
+      expect(relativeError(value, alone.nll[window] ?? Number.NaN)).toBeLessThan(1e-5)
+    })
+    // The units that others stand in for best are not those that count least by themselves.
+    const byWanda = selectKeptIndices(rankModules('wanda', read.modules, model), uniformPolicy(model, 0.5))
+    const wanda = await evaluator.measure({ ...fitted, keptIndices: byWanda, metric: 'wanda' })
+    expect(ranked.perplexity).toBeLessThan(wanda.perplexity)
+  })
+})
+
 describe('measuring under least squares', () => {
   it.each(reference.cases)('$name: likelihoods of numpy within 1e-5', async ({ keptIndices, nll }) => {
     const tokens = { ids, windowLength, windows }

@@ -17,7 +17,12 @@ export interface ModuleStatistics {
   readonly columnAbsoluteMean: Float64Array
   /** sum_i W_ij^2 */
   readonly columnSquareSum: Float64Array
+  /** [units], see `eliminationErrors`; left out: not recorded. Metric `obs` needs it. */
+  readonly eliminationErrors?: Float64Array | undefined
 }
+
+/** Metrics that tell what each input channel is worth by itself. */
+export type ChannelMetric = Exclude<ImportanceMetric, 'obs'>
 
 /**
  * Importance of each input channel j of W:
@@ -25,7 +30,7 @@ export interface ModuleStatistics {
  * - `wanda`       sqrt(E[x_j^2]) * mean_i |W_ij|   (Sun et al., arXiv 2306.11695, summed over rows)
  * - `fluctuation` Var[x_j] * sum_i W_ij^2, sample variance   (FLAP, An et al., arXiv 2312.11983)
  */
-export function channelImportance(metric: ImportanceMetric, statistics: ModuleStatistics): Float64Array {
+export function channelImportance(metric: ChannelMetric, statistics: ModuleStatistics): Float64Array {
   const { count, sum, sumOfSquares, columnAbsoluteMean, columnSquareSum } = statistics
   const channelOf = {
     magnitude: (j: number) => Math.sqrt(columnSquareSum[j] ?? 0),
@@ -40,21 +45,16 @@ function varianceOf(count: number, sum: number, sumOfSquares: number): number {
 }
 
 /**
- * Importance of each unit: a channel's own, or the sum over the channels of all query heads of a KV group.
- * @throws EspalierError EVALUATION_NOT_FINITE when the calibration overflowed
+ * Importance of each unit: a channel's own, or the sum over the channels of all query heads of a KV group; under `obs`
+ * what its elimination cost.
+ * @throws EspalierError EVALUATION_NOT_FINITE when the calibration overflowed; INTERNAL when it lacks what `obs` needs
  */
 export function unitImportance(
   metric: ImportanceMetric,
   statistics: ModuleStatistics,
   module: PruningModule,
 ): Float64Array {
-  const channels = channelImportance(metric, statistics)
-  const channelsPerUnit = channels.length / module.units
-  const importance = new Float64Array(module.units)
-  for (let channel = 0; channel < channels.length; channel++) {
-    const unit = Math.floor(channel / channelsPerUnit)
-    importance[unit] = (importance[unit] ?? 0) + (channels[channel] ?? 0)
-  }
+  const importance = metric === 'obs' ? errorsOf(statistics, module) : sumChannels(metric, statistics, module)
   const bad = importance.findIndex((value) => !Number.isFinite(value))
   if (bad >= 0) {
     throw new EspalierError(
@@ -64,6 +64,25 @@ export function unitImportance(
     )
   }
   return importance
+}
+
+function sumChannels(metric: ChannelMetric, statistics: ModuleStatistics, { units }: PruningModule): Float64Array {
+  const channels = channelImportance(metric, statistics)
+  const channelsPerUnit = channels.length / units
+  const importance = new Float64Array(units)
+  for (let channel = 0; channel < channels.length; channel++) {
+    const unit = Math.floor(channel / channelsPerUnit)
+    importance[unit] = (importance[unit] ?? 0) + (channels[channel] ?? 0)
+  }
+  return importance
+}
+
+function errorsOf({ eliminationErrors }: ModuleStatistics, module: PruningModule): Float64Array {
+  if (eliminationErrors) return eliminationErrors
+  throw new EspalierError('INTERNAL', `The calibration has no elimination errors of ${nameOfModule(module)}`, {
+    layer: module.layer,
+    kind: module.kind,
+  })
 }
 
 /** Ranking of every module of a model; `statistics` has one entry a module. */

@@ -10,8 +10,10 @@ export {
   type RuleSettings,
 } from './constraints/policy-rules.js'
 export { contextLengthOf, costOf, createResourceCost } from './constraints/resource-cost.js'
+export { eliminationErrors, mostEliminationInputs } from './elimination-errors.js'
 export { hashUnits } from './hash-units.js'
 export {
+  type ChannelMetric,
   channelImportance,
   type ModuleStatistics,
   rankModules,

@@ -209,7 +209,7 @@ export function leastSquaresBias(
 }
 
 /** E[(x_i - m_i) (x_j - m_j)] */
-function covarianceOf({ gram, sum, count }: LeastSquaresProblem, i: number, j: number): number {
+export function covarianceOf({ gram, sum, count }: LeastSquaresProblem, i: number, j: number): number {
   const [low, high] = i >= j ? [j, i] : [i, j]
   const mean = (sum[high] as number) / count
   return (gram[packedLength(high) + low] as number) / count - (mean * (sum[low] as number)) / count
@@ -220,7 +220,7 @@ function covarianceOf({ gram, sum, count }: LeastSquaresProblem, i: number, j: n
  * towards a multiple of the identity (Chen, Wiesel, Eldar, Hero, IEEE Trans. Signal Processing 58, 2010, eq. 23):
  * it falls with the number of tokens and grows with the number of directions that the inputs have.
  */
-function ridgeOf(problem: LeastSquaresProblem): number {
+export function ridgeOf(problem: LeastSquaresProblem): number {
   const { count } = problem
   const inputs = problem.sum.length
   let trace = 0

@@ -1,4 +1,4 @@
-export { chooseCompensation } from './choose-method.js'
+export { chooseCompensation, countExtraTrials, trialMetrics } from './choose-method.js'
 export { type BudgetPlan, type BudgetSettings, minimumBudget, planBudget } from './plan-budget.js'
 export { createSearchPlanner, planNextSteps, type SearchPlanner } from './plan-next-steps.js'
 export { searchFront } from './search-front.js'

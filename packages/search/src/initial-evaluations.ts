@@ -1,11 +1,4 @@
-import {
-  type EvaluatePayload,
-  type EvaluationPurpose,
-  importanceMetrics,
-  type KeptUnits,
-  type NewStep,
-  type PruningMethod,
-} from '@espalier/contracts'
+import type { EvaluatePayload, EvaluationPurpose, KeptUnits, NewStep, PruningMethod } from '@espalier/contracts'
 import { createRandomGenerator, sparsityOf } from '@espalier/pruning'
 import { trialTargetIndex } from './choose-method.js'
 import { policyKey } from './measurement.js'
@@ -20,7 +13,7 @@ const RANDOM_ATTEMPTS = 20
 export function trialEvaluations(view: SearchView): NewStep<'evaluate'>[] {
   const targetIndex = trialTargetIndex(view.rules.targets)
   const kept = view.targetAt(targetIndex).uniform()
-  return importanceMetrics.flatMap((metric, index) => {
+  return view.trialMetrics.flatMap((metric, index) => {
     const list = new EvaluationList(view, { metric, compensation: view.compensation })
     list.add('trial', targetIndex, kept)
     return list.steps(0, index)

@@ -1,19 +1,19 @@
-import { importanceMetrics, type SearchSettings } from '@espalier/contracts'
+import type { SearchSettings } from '@espalier/contracts'
 import type { AllowedPolicies, PrunableModel } from '@espalier/pruning'
 import { type EarlierKnowledge, nothingKnown } from './earlier-knowledge.js'
 import { probedModules, probePolicies } from './probe-policies.js'
 import { costOf, type RungSettings, rungsOf } from './rungs.js'
 
 /** The settings that decide how a budget is spent. */
-export type BudgetSettings = Pick<SearchSettings, 'budget' | 'agent' | 'finalists' | 'metric'> &
+export type BudgetSettings = Pick<SearchSettings, 'budget' | 'agent' | 'finalists'> &
   RungSettings & {
     readonly targets: readonly unknown[]
+    /** Evaluations that only serve to choose the metric. */
+    readonly trials: number
   }
 
 /** How the real evaluations of a search are spent. Every number follows from the settings and the model's shape. */
 export interface BudgetPlan {
-  /** Uniform policies measured only to choose the metric: one for each metric but the one chosen; 0: none is tried. */
-  readonly trials: number
   /** Layers that one probe prunes together; 0: no probes. */
   readonly probeLayers: number
   readonly probes: number
@@ -29,8 +29,6 @@ export interface BudgetPlan {
   readonly finalists: number
 }
 
-/** Share of the budget that the choice of the metric may take. */
-const TRIAL_SHARE = 0.1
 /** Probes are measured on the longest rung on which they take no more than this share of the free evaluations. */
 const PROBE_RUNG_SHARE = 0.2
 /** Share of the free evaluations that probes may take on the shortest rung. Beyond it neighbouring layers share one. */
@@ -66,9 +64,7 @@ export function planBudget(
   known: EarlierKnowledge = nothingKnown,
 ): BudgetPlan {
   const targets = settings.targets.length
-  const trials = planTrials(settings)
   const none = {
-    trials,
     probeLayers: 0,
     probes: 0,
     probedBefore: new Set<number>(),
@@ -79,7 +75,7 @@ export function planBudget(
   }
   if (settings.agent === 'uniform') return none
   const finalists = longerFinal ? planFinalists(settings) : 0
-  const free = settings.budget - (minimumBudget(targets) - known.fixed) - trials - finalists * targets
+  const free = settings.budget - (minimumBudget(targets) - known.fixed) - settings.trials - finalists * targets
   if (free <= 0) return none
   if (settings.agent === 'random') return { ...none, perRound: splitRounds(free, targets), finalists }
 
@@ -87,18 +83,7 @@ export function planBudget(
   const rest = Math.floor(free - plannedProbes.probes * costOf({ windows: plannedProbes.probeWindows }, settings))
   const perRound = splitRounds(rest - planRandoms(model, rest, targets, known), targets)
   const guided = perRound.reduce((sum, count) => sum + count * targets, 0)
-  return { trials, ...plannedProbes, randoms: rest - guided, perRound, finalists }
-}
-
-/** Uniform policies that are measured only to choose the metric. */
-function planTrials({ metric, budget }: Pick<BudgetSettings, 'metric' | 'budget'>): number {
-  const extra = importanceMetrics.length - 1
-  return metric === 'auto' && extra <= budget * TRIAL_SHARE ? extra : 0
-}
-
-/** Metrics tried before the search; 0: the metric is given, or the budget too small. */
-export function countTrials(settings: Pick<BudgetSettings, 'metric' | 'budget'>): number {
-  return planTrials(settings) === 0 ? 0 : importanceMetrics.length
+  return { ...plannedProbes, randoms: rest - guided, perRound, finalists }
 }
 
 function planFinalists({ budget, finalists, targets }: BudgetSettings): number {

@@ -132,7 +132,7 @@ describe('a search', () => {
 
   it('left to choose a metric takes the one whose uniform policy is best, and measures all else under it', () => {
     const settings = settingsOf({ metric: 'auto', compensation: 'auto' })
-    const penalties = { magnitude: 0.3, wanda: 0.1, fluctuation: 0.05 }
+    const penalties = { magnitude: 0.3, wanda: 0.1, fluctuation: 0.05, obs: 0 }
     const { steps, plan } = simulateSearch({
       shape: shapeOf(8, 3, 512),
       settings,
@@ -146,7 +146,7 @@ describe('a search', () => {
       /^compensation: mean, because 512 calibration tokens are 1\.0 for each of the 512/,
     )
     const trials = evaluated(steps).filter(({ purpose }) => purpose === 'trial')
-    expect(trials.map((trial) => trial.method?.metric)).toEqual([...importanceMetrics])
+    expect(trials.map((trial) => trial.method?.metric)).toEqual(['magnitude', 'wanda', 'fluctuation'])
     const others = evaluated(steps).filter(({ purpose }) => purpose !== 'trial')
     expect(new Set(others.map((evaluation) => evaluation.method?.metric))).toEqual(new Set(['fluctuation']))
     expect(plan.result?.evaluations.total).toBeGreaterThan(settings.budget - 3)
@@ -169,6 +169,23 @@ describe('a search', () => {
       expect(none - leastSquares).toBeCloseTo(0.2, 6)
       expect(mean - leastSquares).toBeCloseTo(0.1, 6)
     }
+  })
+
+  it('tries obs too where weights are fitted and eliminating units is quick', () => {
+    const run = (change: Partial<SearchSettings>, ffnChannels = 512) =>
+      simulateSearch({
+        shape: shapeOf(8, 3, ffnChannels),
+        settings: settingsOf({ metric: 'auto', compensation: 'least-squares', ...change }),
+        order: createRandomGenerator(1),
+        penaltyOf: ({ metric }) => (metric === 'obs' ? 0 : 0.1),
+      })
+    const { steps, plan } = run({})
+    expect(steps.find(({ kind }) => kind === 'prepare')?.payload).toEqual({ gram: true, elimination: true })
+    expect(plan.result?.method?.trials.map(({ metric }) => metric)).toEqual([...importanceMetrics])
+    expect(plan.result?.method?.metric).toBe('obs')
+    expect(run({}, 2049).plan.result?.method?.trials).toHaveLength(3)
+    const asked = run({ metric: 'obs', compensation: 'mean' })
+    expect(asked.steps.find(({ kind }) => kind === 'prepare')?.payload).toEqual({ gram: true, elimination: true })
   })
 
   it('leaves the usual metric where the budget is too small to try all', () => {

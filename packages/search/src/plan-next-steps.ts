@@ -11,8 +11,7 @@ import { findFailure } from './find-failure.js'
 import { searchPhases } from './search-phases.js'
 import { progressOf } from './search-progress.js'
 import { resultOf } from './search-result.js'
-import { SearchView, viewRecord } from './search-view.js'
-import { StepLedger } from './step-ledger.js'
+import { createLedger, SearchView, viewRecord } from './search-view.js'
 
 /** Plans a search from its steps, of which it keeps in memory only what planning needs. */
 export interface SearchPlanner {
@@ -23,7 +22,7 @@ export interface SearchPlanner {
 }
 
 export function createSearchPlanner(search: SearchOutline): SearchPlanner {
-  const ledger = new StepLedger(search.settings)
+  const ledger = createLedger(search)
   return {
     add: (step) => ledger.add(step),
     plan: (earlier) => planFrom(new SearchView(search, ledger, earlier)),

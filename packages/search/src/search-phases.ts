@@ -1,7 +1,7 @@
 import type { NewStep, PrepareResult, SearchPlan, StepKind } from '@espalier/contracts'
 import { exportSteps, finalEvaluations, finalWindows, testEvaluations } from './final-steps.js'
 import { initialEvaluations, trialEvaluations } from './initial-evaluations.js'
-import { type BudgetPlan, countTrials, planBudget } from './plan-budget.js'
+import { type BudgetPlan, planBudget } from './plan-budget.js'
 import { roundErrors } from './round-errors.js'
 import type { SearchView } from './search-view.js'
 import { expectedImprovement, selectPolicies } from './select-policies.js'
@@ -40,7 +40,7 @@ export function* searchPhases(view: SearchView): Generator<Phase, void> {
   if (!prepared) return
 
   const budget = planBudget(
-    view.settings,
+    view.budgetSettings,
     view.model,
     hasLongerFinal(view, prepared),
     view.rules.allowed,
@@ -61,15 +61,16 @@ export function* searchPhases(view: SearchView): Generator<Phase, void> {
 
 /** First the metric is chosen, if that is left to the search; everything after is measured under it. */
 function* initialPhases(view: SearchView, budget: BudgetPlan): Generator<Phase> {
-  const trials = countTrials(view.settings)
+  const trials = view.trialMetrics.length
   const phase = { state: 'SEARCHING', kind: 'evaluate', round: 0 } as const
   if (trials > 0) yield { ...phase, part: 'trials', create: () => trialEvaluations(view) }
   yield { ...phase, part: 'others', create: () => initialEvaluations(view, budget, trials) }
 }
 
-/** Gram matrices are recorded where weights will be fitted. */
-function preparePayload(view: SearchView) {
-  return { gram: view.compensation === 'least-squares' }
+/** Gram matrices are recorded where weights will be fitted, or units eliminated. */
+function preparePayload({ settings, compensation, trialMetrics }: SearchView): NewStep<'prepare'>['payload'] {
+  const eliminates = settings.metric === 'obs' || trialMetrics.includes('obs')
+  return { gram: eliminates || compensation === 'least-squares', ...(eliminates ? { elimination: true } : {}) }
 }
 
 interface SearchRound {

@@ -11,7 +11,7 @@ export function progressOf(view: SearchView, state: SearchPlan['state']): Search
   const prepared = view.findResult('prepare', 0)
   const rules = view.findRules()
   const isLonger = prepared !== undefined && hasLongerFinal(view, prepared)
-  const budget = planBudget(settings, view.model, isLonger, rules?.allowed, view.knowledge)
+  const budget = planBudget(view.budgetSettings, view.model, isLonger, rules?.allowed, view.knowledge)
   const measured = (kept: readonly number[]) =>
     view.findMeasurement(kept, 'validation', settings.validationWindows)?.result.perplexity ?? null
   const errors = roundErrors(view)
@@ -60,7 +60,8 @@ function expectedWindows(view: SearchView): number {
   const prepared = view.findResult('prepare', 0)
   const longer = prepared ? finalWindows(view, prepared) : settings.validationWindows
   const finalists =
-    planBudget(settings, view.model, longer > settings.validationWindows, view.findRules()?.allowed).finalists * targets
+    planBudget(view.budgetSettings, view.model, longer > settings.validationWindows, view.findRules()?.allowed)
+      .finalists * targets
   const testWindows = Math.min(
     prepared?.splits.test.windows ?? longer,
     settings.finalWindows ?? Number.POSITIVE_INFINITY,

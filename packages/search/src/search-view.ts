@@ -3,7 +3,7 @@ import {
   type Compensation,
   type EarlierEvaluation,
   EspalierError,
-  importanceMetrics,
+  type ImportanceMetric,
   isSameMethod,
   type KeptUnits,
   type ModelShape,
@@ -24,10 +24,10 @@ import {
   type PolicyTarget,
   type PrunableModel,
 } from '@espalier/pruning'
-import { chooseCompensation, chooseMetric, trialTargetIndex } from './choose-method.js'
+import { chooseCompensation, chooseMetric, countExtraTrials, trialMetrics, trialTargetIndex } from './choose-method.js'
 import { createKnowledge, type EarlierKnowledge, fittingTarget, nothingKnown } from './earlier-knowledge.js'
 import { type Measurement, policyKey } from './measurement.js'
-import { countTrials } from './plan-budget.js'
+import type { BudgetSettings } from './plan-budget.js'
 import { inOrder, StepLedger } from './step-ledger.js'
 
 /** What a plan reads: a ledger of the steps, what the search starts from, and what follows from both. */
@@ -39,6 +39,8 @@ export class SearchView {
   #rules: PolicyRules | undefined
   #knowledge: EarlierKnowledge | undefined
   readonly compensation: Compensation
+  /** Metrics tried before the search chooses one; none: there is nothing to choose. */
+  readonly trialMetrics: readonly ImportanceMetric[]
   /** null: not chosen yet. */
   readonly chosen: ChosenMethod | null
   /** What earlier searches measured under the method of the search, each with the target whose policy it is. */
@@ -53,11 +55,16 @@ export class SearchView {
     this.ledger = ledger
     const compensation = chooseCompensation(settings, shape)
     this.compensation = compensation.chosen
+    this.trialMetrics = trialMetrics(settings, shape)
     this.chosen = this.#choose(compensation.reason)
     const { chosen } = this
     const isChosen = (measurement: Measurement) => chosen !== null && isSameMethod(this.#methodOf(measurement), chosen)
     this.earlier = this.#findTargets(earlier.filter(isChosen))
     this.additional = this.earlier.filter(({ payload }) => !this.#isOwn(payload))
+  }
+
+  get budgetSettings(): BudgetSettings {
+    return { ...this.settings, trials: countExtraTrials(this.trialMetrics) }
   }
 
   /** The method of the search. */
@@ -137,7 +144,7 @@ export class SearchView {
   get knowledge(): EarlierKnowledge {
     const targets = this.findRules()?.targets
     if (!targets) return nothingKnown
-    const tried = countTrials(this.settings) > 0 ? trialTargetIndex(targets) : null
+    const tried = this.trialMetrics.length > 0 ? trialTargetIndex(targets) : null
     this.#knowledge ??= createKnowledge(this.earlier, targets, this.model, this.settings.validationWindows, tried)
     return this.#knowledge
   }
@@ -177,13 +184,13 @@ export class SearchView {
 
   /** What the trials of the metrics gave; null: they have not all ended. */
   #trials(): ChosenMethod['trials'] | null {
-    const count = countTrials(this.settings)
-    if (count === 0) return []
-    if (this.ledger.countOf('evaluate', 0, 'trials').ended < count) return null
+    const tried = this.trialMetrics
+    if (tried.length === 0) return []
+    if (this.ledger.countOf('evaluate', 0, 'trials').ended < tried.length) return null
     const target = this.targetAt(trialTargetIndex(this.rules.targets))
     const { compensation } = this
     const { validationWindows: windows } = this.settings
-    return importanceMetrics.slice(0, count).map((metric) => ({
+    return tried.map((metric) => ({
       metric,
       sparsityTarget: target.sparsity,
       perplexity:
@@ -193,9 +200,13 @@ export class SearchView {
   }
 }
 
+export function createLedger({ settings, shape }: SearchOutline): StepLedger {
+  return new StepLedger(settings, trialMetrics(settings, shape).length)
+}
+
 /** The view of a whole record. */
 export function viewRecord(record: SearchRecord): SearchView {
-  const ledger = new StepLedger(record.settings)
+  const ledger = createLedger(record)
   for (const step of inOrder(record.steps)) ledger.add(step)
   return new SearchView(record, ledger, record.earlier)
 }

@@ -30,7 +30,7 @@ describe('StepLedger', () => {
     fc.assert(
       fc.property(fc.array(anyMeasured, { maxLength: 120 }), fc.func(fc.integer()), (measured, shuffle) => {
         const steps = measured.map(evaluated)
-        const ledger = new StepLedger(settings)
+        const ledger = new StepLedger(settings, 0)
         for (const step of steps.toSorted((a, b) => shuffle(a.payload) - shuffle(b.payload))) ledger.add(step)
         for (const targetIndex of [0, 1]) {
           const ranked = steps
@@ -47,7 +47,7 @@ describe('StepLedger', () => {
   it('remembers every policy that was measured, and finds the numbers of those that are compared', () => {
     fc.assert(
       fc.property(fc.array(anyMeasured, { maxLength: 120 }), (measured) => {
-        const ledger = new StepLedger(settings)
+        const ledger = new StepLedger(settings, 0)
         const steps = measured.map(evaluated)
         for (const step of steps) ledger.add(step)
         for (const { payload, result } of steps) {
@@ -66,7 +66,7 @@ describe('StepLedger', () => {
   it('counts what was measured and how far predictions of a round were off', () => {
     fc.assert(
       fc.property(fc.array(anyMeasured, { maxLength: 60 }), (measured) => {
-        const ledger = new StepLedger(settings)
+        const ledger = new StepLedger(settings, 0)
         measured.forEach((one, index) => {
           ledger.add(evaluated(one, index))
         })
@@ -90,7 +90,7 @@ describe('StepLedger', () => {
   })
 
   it('holds no more of ten thousand proposals than of a hundred but their hashes', () => {
-    const ledger = new StepLedger(settings)
+    const ledger = new StepLedger(settings, 0)
     const proposal = { purpose: 'proposal', targetIndex: 0, windows: 16, predicted: null } as const
     for (let index = 0; index < 10_000; index++)
       ledger.add(evaluated({ ...proposal, value: 1 + 1 / (1 + index) }, index))

@@ -2,7 +2,6 @@ import type { KeptUnits, PruningMethod, SearchSettings, Split, StepKind, StepRec
 import { methodOf } from '@espalier/contracts'
 import { hashUnits } from '@espalier/pruning'
 import { type Measurement, policyKey } from './measurement.js'
-import { countTrials } from './plan-budget.js'
 import { costOf } from './rungs.js'
 
 /** Measured policies of a target that are kept, best first; finalists are fewer. */
@@ -73,9 +72,10 @@ export class StepLedger {
   readonly #kept = new Map<string, Measurement>()
   readonly #best = new Map<string, RankedMeasurement[]>()
 
-  constructor(settings: SearchSettings) {
+  /** @param trials evaluations that try the metrics: the first ones of round 0 */
+  constructor(settings: SearchSettings, trials: number) {
     this.#settings = settings
-    this.#trials = countTrials(settings)
+    this.#trials = trials
   }
 
   add(step: StepRecord): void {

@@ -51,7 +51,14 @@ async function main() {
   const rows = []
   try {
     for (const windows of options.windows.split(',').map(Number)) {
-      const calibration = await evaluator.calibrate({ ids: calibrationIds, windowLength, windows, gram: true })
+      const elimination = options.metrics.split(',').includes('obs')
+      const calibration = await evaluator.calibrate({
+        ids: calibrationIds,
+        windowLength,
+        windows,
+        gram: true,
+        elimination,
+      })
       for (const metric of options.metrics.split(',')) {
         const rankings = rankModules(metric, calibration.modules, prunable)
         for (const { name, keptUnits } of policies) {

@@ -119,17 +119,18 @@ async function measureLatency(search, { least, most }) {
   return { requests: times.length, rate, p50: quantile(0.5), p99: quantile(0.99), max: times.at(-1) }
 }
 
-async function measurePolicies({ settings }, policies) {
+async function measurePolicies({ settings, result }, policies) {
   const { shape } = await openModel(options.model)
   const model = createPrunableModel(shape)
   const tokenizer = await loadTokenizer(options.model)
   const idsOf = (split) => tokenizer.encode(readFileSync(settings.texts[split], 'utf8'))
   const evaluator = await createEvaluator({ modelDirectory: options.model })
   try {
-    const { windowLength, calibrationWindows, metric, compensation } = settings
-    const gram = compensation === 'least-squares'
+    const { windowLength, calibrationWindows } = settings
+    const { metric, compensation } = result.method
+    const recorded = { gram: compensation === 'least-squares' || metric === 'obs', elimination: metric === 'obs' }
     const ids = await idsOf('calibration')
-    const calibration = await evaluator.calibrate({ ids, windowLength, windows: calibrationWindows, gram })
+    const calibration = await evaluator.calibrate({ ids, windowLength, windows: calibrationWindows, ...recorded })
     const rankings = rankModules(metric, calibration.modules, model)
     const splits = { validation: await idsOf('validation'), test: await idsOf('test') }
     const measure = async (kept, split, windows) => {

@@ -39,6 +39,8 @@ const REPEATS = 5
 
 const settingsOf = (constraints) => ({
   ...searchDefaults,
+  metric: 'wanda',
+  compensation: 'mean',
   budget: Number(options.budget),
   seed: Number(options.seed),
   transfer: 'none',

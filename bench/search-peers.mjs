@@ -39,6 +39,8 @@ const targets = numbersOf(options.targets)
 const seeds = numbersOf(options.seeds)
 const evaluations = Math.floor(Number(options.budget) / targets.length)
 const { metric, compensation } = options
+const elimination = metric === 'obs'
+const recorded = { gram: elimination || compensation === 'least-squares', elimination }
 if (metric === 'auto' || compensation === 'auto') {
   console.error('Which metric and compensation? Peers choose neither; auto is of a search alone')
   process.exit(2)
@@ -46,7 +48,7 @@ if (metric === 'auto' || compensation === 'auto') {
 
 async function main() {
   const chosen = choosePeers()
-  const bench = await openBench(options, compensation === 'least-squares')
+  const bench = await openBench(options, recorded)
   try {
     const report = await createReport(bench)
     for (const [position, seed] of seeds.entries()) {

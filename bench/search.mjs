@@ -10,7 +10,7 @@
  * --peers: a file like bench/reference/peers-demo.json; its medians are printed beside ours.
  * --most-windows: as if the texts ended after so many windows; with as many for validation as the search uses, the
  *   winner is chosen on these, as its peers choose.
- * --metric, --compensation: as of `espalier search`; its defaults when left out.
+ * --metric, --compensation: as of `espalier search`, but wanda and mean when left out, as in the files of peers.
  * --cache: a file that keeps what was measured, window by window, between runs.
  */
 import { readFileSync } from 'node:fs'
@@ -56,7 +56,7 @@ const settingsFor = (seed) => ({
 async function main() {
   const { shape } = await openModel(options.model)
   const [{ payload }] = planNextSteps({ settings: settingsFor(1), shape, steps: [] }).steps
-  const bench = await openBench(options, payload.gram)
+  const bench = await openBench(options, payload)
   const runs = []
   try {
     if (options.after) bench.earlier = evaluationsOf(await searchOnce(bench, settingsFor(Number(options.after))))

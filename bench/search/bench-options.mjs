@@ -1,6 +1,4 @@
 /** What a search and its peers are run on, so that both are compared on the same: options of the command line. */
-import { searchDefaults } from '@espalier/contracts'
-
 export const benchOptions = {
   model: { type: 'string', default: 'models/demo' },
   texts: { type: 'string' },
@@ -10,8 +8,9 @@ export const benchOptions = {
   'calibration-windows': { type: 'string', default: '16' },
   'validation-windows': { type: 'string', default: '16' },
   'most-windows': { type: 'string' },
-  metric: { type: 'string', default: searchDefaults.metric },
-  compensation: { type: 'string', default: searchDefaults.compensation },
+  // What the committed files of peers were measured under; a search chooses for itself with auto.
+  metric: { type: 'string', default: 'wanda' },
+  compensation: { type: 'string', default: 'mean' },
   cache: { type: 'string' },
   json: { type: 'boolean', default: false },
 }

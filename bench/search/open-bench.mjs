@@ -14,9 +14,9 @@ export const textFilesOf = ({ texts, model }) =>
 
 /**
  * @param options values of `benchOptions`
- * @param gram whether Gram matrices are recorded, which least squares needs
+ * @param recorded what the calibration records beside sums: gram, which least squares needs; elimination, which obs needs
  */
-export async function openBench(options, gram) {
+export async function openBench(options, recorded) {
   const windowLength = Number(options.window)
   const { shape } = await openModel(options.model)
   const ids = await readTokens(options, windowLength)
@@ -25,7 +25,7 @@ export async function openBench(options, gram) {
     ids: ids.calibration,
     windowLength,
     windows: Number(options['calibration-windows']),
-    gram,
+    ...recorded,
   })
   const prunable = createPrunableModel(shape)
   const rankingsBy = (metric) => rankModules(metric, calibration.modules, prunable)

@@ -10,6 +10,7 @@ import type {
 import type { Queryable } from './database.js'
 import { Prisma, type Search, type Step } from './generated/prisma/client.js'
 import { fromJson } from './json.js'
+import { unpackResult } from './packed-result.js'
 import type { SearchRow } from './records.js'
 
 /** For raw SQL: states of a search in which nothing happens any more. */
@@ -82,6 +83,7 @@ type RecordedRow = Pick<Step, keyof typeof recorded>
 function toStepRecord({ activity, ...row }: RecordedRow): StepRecord {
   return fromJson<StepRecord>({
     ...row,
+    result: unpackResult(row.kind, row.result),
     error: row.state === 'FAILED' ? row.error : null,
     ...(row.state === 'RUNNING' && activity !== null ? { activity } : {}),
   })

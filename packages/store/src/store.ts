@@ -228,6 +228,11 @@ export interface PredictorStore {
   loadParameters(searchId: string, round: number): Promise<unknown>
   /** Its ONNX model. Throws RESOURCE_NOT_FOUND. For workers. */
   loadOnnx(searchId: string, round: number): Promise<Uint8Array>
+  /**
+   * The claim whose result it is: whoever held that need not load what it has. Never changes. Throws RESOURCE_NOT_FOUND.
+   * For workers.
+   */
+  getClaim(searchId: string, round: number): Promise<Omit<LeaseKey, 'workerId'>>
   /** Parameters of the predictor of a related model that a search starts from; undefined: it starts from none. For workers. */
   findRelated(searchId: string): Promise<unknown>
 }

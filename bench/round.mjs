@@ -8,7 +8,8 @@
  * retraining: seconds of training the predictor on 240 evaluations.
  * scoring: from 10,000 policies that are stored to their scores stored, with an embedded Postgres; by a predictor that
  *   the worker has trained itself, and by one that it has to read.
- * planning: one plan of a search that has measured very many policies, with an embedded Postgres.
+ * planning: one plan of a search that has measured very many policies, and a look of the dispatcher at it when nothing has
+ *   changed since, with an embedded Postgres.
  *
  * Seconds of rounds and retraining are processor time: all of it is the work of one thread.
  */

@@ -8,7 +8,7 @@ import { fromJson } from './json.js'
 import { kindsOfRole, milliseconds, workerAliveMs } from './lease-rules.js'
 import { unpackResult } from './packed-result.js'
 import type { RoleLoad } from './records.js'
-import { idleStates } from './search-rows.js'
+import { idleStates, listOpenSteps } from './search-rows.js'
 import type { StepStore } from './store.js'
 import { sweepSteps } from './sweep-steps.js'
 
@@ -23,6 +23,7 @@ export function createStepStore(database: Database): StepStore {
     release: (lease) => releaseStep(database, lease),
     sweep: ({ staleWakeMs }) => sweepSteps(database, staleWakeMs),
     findResult: (searchId, kind, round, index) => findResult(database, { searchId, kind, round, index }),
+    listOpen: (searchId) => listOpenSteps(database.client, searchId),
     listFollowing: (lease) => listFollowing(database, lease),
     loadByRole: () => loadByRole(database),
   }

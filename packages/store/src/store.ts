@@ -27,6 +27,7 @@ import type {
   ModelLocation,
   ModelRow,
   NewEvent,
+  OpenStep,
   PageRequest,
   PolicyRow,
   ProcessRole,
@@ -194,6 +195,11 @@ export interface StepStore {
    * few hundred.
    */
   listFollowing(lease: Lease<'evaluate'>): Promise<readonly KeptUnits[]>
+  /**
+   * The steps of a search that have not ended, as `plan` of `SearchStore.advance` reads them, in the same order. undefined:
+   * the search is paused, ended or unknown.
+   */
+  listOpen(searchId: string): Promise<readonly OpenStep[] | undefined>
   /** Waiting and running work, and who is there to do it. */
   loadByRole(): Promise<Readonly<Record<WorkerRole, RoleLoad>>>
 }

@@ -6,8 +6,10 @@
  *
  * rounds: seconds of planning, training, proposing and scoring in each round, without and with constraints.
  * retraining: seconds of training the predictor on 240 evaluations.
- * scoring: from 10,000 policies that are stored to their scores stored, with an embedded Postgres.
- * planning: one plan of a search that has measured very many policies, with an embedded Postgres.
+ * scoring: from 10,000 policies that are stored to their scores stored, with an embedded Postgres; by a predictor that
+ *   the worker has trained itself, and by one that it has to read.
+ * planning: one plan of a search that has measured very many policies, and a look of the dispatcher at it when nothing has
+ *   changed since, with an embedded Postgres.
  *
  * Seconds of rounds and retraining are processor time: all of it is the work of one thread.
  */
@@ -67,7 +69,7 @@ const parts = {
     return [retrain(createSimulatedModel(shape, 1), settingsOf(), RETRAINED_ON, REPEATS)]
   },
   async scoring(shape) {
-    return [await scoreBatches(createSimulatedModel(shape, 1), settingsOf(), POLICIES_A_BATCH, REPEATS)]
+    return scoreBatches(createSimulatedModel(shape, 1), settingsOf(), POLICIES_A_BATCH, REPEATS)
   },
   planning: (shape) => planMany(shape, settingsOf(), options.evaluations.split(',').map(Number)),
 }

@@ -2,6 +2,8 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { createSearchPlanner } from '@espalier/search'
 import pg from 'pg'
+import { createAdvancer } from '../../apps/dispatcher/dist/create-advancer.js'
+import { median } from '../search/median.mjs'
 import { createSearch, planOf, withServiceDatabase } from './service-database.mjs'
 import { stopwatch } from './stopwatch.mjs'
 
@@ -9,10 +11,13 @@ import { stopwatch } from './stopwatch.mjs'
 const COLLECTIONS = 3
 /** A look at the heap each so many steps; garbage does not count. */
 const STEPS_A_LOOK = 5000
+/** Looks of a dispatcher at a search in which nothing has changed. */
+const IDLE_LOOKS = 9
 
 /**
  * Plans searches that have measured so many policies, as the dispatcher does, from the rows of an embedded Postgres.
- * @returns for each number of evaluations the seconds of one plan, and the megabytes of heap at most while the steps were
+ * @returns for each number of evaluations the seconds of one plan, the milliseconds of a look of the dispatcher when
+ *   nothing has changed since, and the megabytes of heap at most while the steps were
  *   read, and still held when the plan was made
  */
 export function planMany(shape, settings, counts) {
@@ -33,7 +38,7 @@ export function planMany(shape, settings, counts) {
           shape.kvHeads,
           shape.ffnChannels,
         ])
-        rows.push({ evaluations, ...(await planOnce(store, search.id)) })
+        rows.push({ evaluations, ...(await planOnce(store, search.id)), idleMs: await lookIdly(store, search.id) })
       }
     } finally {
       await client.end()
@@ -66,6 +71,19 @@ async function planOnce(store, searchId) {
     held: megabytes(held - before),
     done: progress.evaluationsDone,
   }
+}
+
+async function lookIdly(store, searchId) {
+  const queue = { wake: async () => {} }
+  const advancer = createAdvancer({ store, queue, logger: { info() {}, error() {} } })
+  await advancer.advance(searchId)
+  const looks = []
+  for (let look = 0; look < IDLE_LOOKS; look++) {
+    const looking = stopwatch()
+    await advancer.advance(searchId)
+    looks.push(1000 * looking().clock)
+  }
+  return median(looks)
 }
 
 const megabytes = (bytes) => bytes / 2 ** 20

@@ -1,5 +1,6 @@
 import { trainPredictor } from '@espalier/predictor'
 import { createPolicyRules, createRandomGenerator } from '@espalier/pruning'
+import { KeptPredictor } from '../../apps/predictor-worker/dist/kept-predictor.js'
 import { processScore } from '../../apps/predictor-worker/dist/process-score.js'
 import { median } from '../search/median.mjs'
 import { createSearch, planOf, withServiceDatabase } from './service-database.mjs'
@@ -11,37 +12,38 @@ const claim = { workerId: 'bench', leaseMs: 600_000 }
 /**
  * Scores batches of policies as a predictor worker does: reads the batch and the predictor from Postgres, scores, and
  * stores the scores.
- * @returns the median of the batches, seconds of the clock and of the processor of this process
+ * @returns for predictors that the worker trained itself, and for those that it has to read, the median of the batches,
+ *   seconds of the clock and of the processor of this process
  */
 export function scoreBatches(simulated, settings, policies, batches) {
   return withServiceDatabase(async ({ store }) => {
     const { id } = await createSearch(store, simulated.shape, settings)
     const predictor = trainOn(simulated, settings)
-    const times = []
-    for (let round = 1; round <= batches; round++) {
+    const times = { trained: [], read: [] }
+    for (let batch = 0; batch < 2 * batches; batch++) {
+      const round = batch + 1
+      const by = batch % 2 === 0 ? 'trained' : 'read'
+      const kept = new KeptPredictor()
       const effects = { parameters: predictor.toJSON(), onnx: predictor.toOnnx(), summary: predictor.summary }
-      await doStep(store, id, 'train', round, {
-        result: { ...predictor.summary, seconds: 0 },
-        effects: { predictor: effects },
-      })
+      const training = await claimStep(store, id, 'train', round)
+      if (by === 'trained') await kept.keep(training, effects.onnx)
+      await store.steps.complete(training, { ...predictor.summary, seconds: 0 }, { predictor: effects })
       const result = { targets: drawBatch(simulated, settings, policies, round), backend: 'none', seconds: 0 }
-      await doStep(store, id, 'propose', round, { result, effects: { generator: null } })
+      await store.steps.complete(await claimStep(store, id, 'propose', round), result, { generator: null })
       const lease = await claimStep(store, id, 'score', round)
       const scoring = stopwatch()
-      const scored = await processScore({ store }, lease)
+      const scored = await processScore({ store, kept }, lease)
       await store.steps.complete(lease, scored.result, scored.effects)
-      times.push(scoring())
+      times[by].push(scoring())
+      await kept.release()
     }
-    return {
+    return Object.entries(times).map(([predictor, measured]) => ({
       policies,
-      clock: median(times.map(({ clock }) => clock)),
-      processor: median(times.map(({ processor }) => processor)),
-    }
+      predictor,
+      clock: median(measured.map(({ clock }) => clock)),
+      processor: median(measured.map(({ processor }) => processor)),
+    }))
   })
-}
-
-async function doStep(store, searchId, kind, round, { result, effects }) {
-  await store.steps.complete(await claimStep(store, searchId, kind, round), result, effects)
 }
 
 async function claimStep(store, searchId, kind, round) {

@@ -16,13 +16,43 @@ export interface AdvancerOptions {
 export interface Advancer {
   /** Calls for the same search that come while one is under way are served by one more, after it. */
   advance(searchId: string): Promise<void>
+  /** Forgets what was planned last of all searches but these. */
+  keepOnly(searchIds: readonly string[]): void
+}
+
+/** What the last plan of a search has read. */
+interface LastPlan {
+  /** Of the steps that were open. */
+  readonly mark: string
+  readonly needs: EvaluatorNeeds
 }
 
 export function createAdvancer({ store, queue, logger }: AdvancerOptions): Advancer {
   const running = new Map<string, Promise<void>>()
   const again = new Set<string>()
+  const lastPlans = new Map<string, LastPlan>()
 
   const advanceOnce = async (searchId: string): Promise<void> => {
+    const last = lastPlans.get(searchId)
+    const unchanged = last && (await findUnchanged(searchId, last))
+    if (unchanged) await writeWaitReason(searchId, unchanged, last.needs)
+    else await planAndWrite(searchId)
+  }
+
+  /**
+   * The open steps of a search when they are those that its last plan has read, in the same states: then there is nothing
+   * to plan. Steps that have ended change no more, and new ones are created only when all before them have ended, so what
+   * else a plan reads follows from these. What this process does not remember it plans anew.
+   */
+  const findUnchanged = async (searchId: string, { mark }: LastPlan): Promise<OpenSteps | undefined> => {
+    if (mark === '') return undefined
+    const open = new OpenSteps()
+    for (const step of (await store.steps.listOpen(searchId)) ?? []) open.add(step)
+    return open.mark === mark ? open : undefined
+  }
+
+  const planAndWrite = async (searchId: string): Promise<void> => {
+    lastPlans.delete(searchId)
     let open: OpenSteps | undefined
     let needs: EvaluatorNeeds | undefined
     const advanced = await store.searches
@@ -43,8 +73,14 @@ export function createAdvancer({ store, queue, logger }: AdvancerOptions): Advan
     await wakeWorkers(queue, advanced.created)
     if (advanced.created.length > 0)
       logger.info({ searchId, ...advanced, created: advanced.created.length }, 'advanced')
-    if (open && needs) await store.searches.setWaitReason(searchId, await explainWait(open, needs))
+    if (!open || !needs) return
+    lastPlans.set(searchId, { mark: open.mark, needs })
+    await writeWaitReason(searchId, open, needs)
   }
+
+  /** It depends on workers and other searches, too: looked at whether or not there was something to plan. */
+  const writeWaitReason = async (searchId: string, open: OpenSteps, needs: EvaluatorNeeds): Promise<void> =>
+    store.searches.setWaitReason(searchId, await explainWait(open, needs))
 
   const explainWait = async (open: OpenSteps, needs: EvaluatorNeeds): Promise<string | null> => {
     if (open.running === 0 && open.pending.has('evaluator')) {
@@ -73,7 +109,11 @@ export function createAdvancer({ store, queue, logger }: AdvancerOptions): Advan
     await work
     if (again.delete(searchId)) await advance(searchId)
   }
-  return { advance }
+  const keepOnly = (searchIds: readonly string[]): void => {
+    const kept = new Set(searchIds)
+    for (const searchId of lastPlans.keys()) if (!kept.has(searchId)) lastPlans.delete(searchId)
+  }
+  return { advance, keepOnly }
 }
 
 /** Tells an error of the plan from one of the database. */

@@ -1,5 +1,5 @@
-import { roleOfStep, type StepRecord, type WorkerRole, workerRoles } from '@espalier/contracts'
-import type { RoleLoad } from '@espalier/store'
+import { roleOfStep, type WorkerRole, workerRoles } from '@espalier/contracts'
+import type { OpenStep, RoleLoad } from '@espalier/store'
 
 /** Steps of one search that have not ended. */
 export class OpenSteps {
@@ -7,13 +7,25 @@ export class OpenSteps {
   running = 0
   #activity: string | null = null
   #atWork = 0
+  readonly #marks: string[] = []
 
-  add({ kind, state, activity }: StepRecord): void {
+  /** Steps that have ended are passed over. */
+  add({ kind, round, index, state, activity }: OpenStep): void {
+    if (state !== 'PENDING' && state !== 'RUNNING') return
+    this.#marks.push(`${round}/${kind}/${index}/${state}`)
     if (state === 'PENDING') this.pending.add(roleOfStep[kind])
     if (state !== 'RUNNING') return
     this.running++
     if (activity) this.#activity ??= activity
     else this.#atWork++
+  }
+
+  /**
+   * Of each step which one it is and its state: all that a plan reads of it. Empty: all have ended. Steps come by round,
+   * kind and index, so the same mark means the same steps.
+   */
+  get mark(): string {
+    return this.#marks.join()
   }
 
   /** What keeps all running ones from their work, as one of them says; null: at least one is at it. */

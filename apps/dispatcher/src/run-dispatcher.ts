@@ -37,7 +37,9 @@ export async function runDispatcher({ store, queue, logger, config }: Dispatcher
     for (const role of workerRoles) {
       if (swept.wake[role].length > 0) await queue.wake(role, [...swept.wake[role]])
     }
-    for (const searchId of new Set([...swept.searches, ...(await store.searches.listActive())])) {
+    const active = await store.searches.listActive()
+    advancer.keepOnly(active)
+    for (const searchId of new Set([...swept.searches, ...active])) {
       await advancer.advance(searchId)
     }
     await store.workers.removeDead(DEAD_WORKER_MS)

@@ -2,6 +2,7 @@ import { createQueue } from '@espalier/queue'
 import { createArtifactStore, createLogger, loadConfiguration, runUntilStopped } from '@espalier/runtime'
 import { runStepWorker } from '@espalier/step-worker'
 import { createStore, requireDatabaseUrl } from '@espalier/store'
+import { KeptPredictor } from './kept-predictor.js'
 import { processScore } from './process-score.js'
 import { processTrain } from './process-train.js'
 
@@ -20,6 +21,7 @@ await runUntilStopped({
       onError: (err) => logger.warn({ err }, 'queue trouble'),
     })
     const artifacts = createArtifactStore(config.artifacts)
+    const kept = new KeptPredictor()
     const worker = await runStepWorker({
       role: 'predictor',
       store,
@@ -29,13 +31,14 @@ await runUntilStopped({
       concurrency: 1,
       details: { training: 'curve model with residual trees', scoring: 'onnxruntime cpu' },
       processors: {
-        train: (lease, step) => processTrain({ store, artifacts }, lease, step),
-        score: (lease) => processScore({ store }, lease),
+        train: (lease, step) => processTrain({ store, artifacts, kept }, lease, step),
+        score: (lease) => processScore({ store, kept }, lease),
       },
     })
     return {
       async stop() {
         await worker.stop()
+        await kept.release()
         await queue.close()
         await store.close()
       },

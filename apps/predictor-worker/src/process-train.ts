@@ -2,16 +2,18 @@ import { EspalierError, methodOf, searchDefaults } from '@espalier/contracts'
 import type { ArtifactStore } from '@espalier/runtime'
 import { TrainingSelection, trainingEvaluations } from '@espalier/search'
 import type { Lease, Store } from '@espalier/store'
+import type { KeptPredictor } from './kept-predictor.js'
 import { trainInThread } from './train-in-thread.js'
 
 export interface TrainContext {
   readonly store: Pick<Store, 'predictors' | 'searches' | 'steps'>
   readonly artifacts: Pick<ArtifactStore, 'path'>
+  readonly kept: KeptPredictor
 }
 
 /** Trains the predictor of a round on everything the search has measured before it or started from. */
 export async function processTrain(
-  { store, artifacts }: TrainContext,
+  { store, artifacts, kept }: TrainContext,
   lease: Lease<'train'>,
   { signal }: { readonly signal: AbortSignal },
 ) {
@@ -35,6 +37,7 @@ export async function processTrain(
     },
     signal,
   )
+  await kept.keep(lease, predictor.onnx)
   const result = { ...predictor.summary, seconds: (performance.now() - started) / 1000 }
   return { result, effects: { predictor } }
 }

@@ -1,6 +1,6 @@
 import { OnnxGraph } from '@espalier/tensor-files'
 import { addPredictionOutputs } from './add-prediction-outputs.js'
-import { BEND_CENTRE, BEND_WIDTH, parameter, parameterCount } from './curve-model.js'
+import { BEND_CENTRE, BEND_WIDTH, type Contributions, parameter, parameterCount } from './curve-model.js'
 import type { DamageTables } from './damage-tables.js'
 import type { PredictorState } from './predictor-state.js'
 import type { Forest } from './regression-trees.js'
@@ -16,17 +16,33 @@ export function encodePredictorOnnx(state: PredictorState, tables: DamageTables)
   const modules = state.scale.units.length
   const kept = graph.addInput('kept', 'int64', ['N', modules])
   const entries = graph.add('Add', [kept, graph.int64([...tables.offsets])]) // [N, M]
-  const damage = lookUp(graph, tables.damage, entries) // [N, M]
-  const link = addLink(graph, state, damage)
+  const parts = addLookUp(graph, tables, entries)
+  const link = addLink(graph, state, parts.damage)
   const forest = state.forest.roots.length > 0 ? addForest(graph, state.forest, kept) : null
   const logRise = forest ? graph.add('Add', [link.logRise, forest]) : link.logRise // [N, 1]
-  const variance = addVariance(graph, state, tables, { entries, damage, ...link })
+  const variance = addVariance(graph, state, parts, link)
   addPredictionOutputs(graph, state, logRise, variance)
   return graph.encodeModel({ opset: 17, domains: { 'ai.onnx.ml': 3 }, producer: 'espalier', irVersion: 8 })
 }
 
-function lookUp(graph: OnnxGraph, table: Float64Array, entries: string): string {
-  return graph.add('Gather', [graph.float(Float32Array.from(table)), entries], { axis: 0 })
+/** What the tables say of each module, names of values [N, M]. */
+type Parts = Readonly<Record<keyof Contributions, string>>
+
+/**
+ * All tables lie side by side, [entries, 4], and are looked up together: ONNX Runtime takes as long for four neighbours
+ * as for one number, and that is most of the time of a score.
+ */
+function addLookUp(graph: OnnxGraph, tables: DamageTables, entries: string): Parts {
+  const columns = [tables.damage, tables.logRatio, tables.mixtureSlope, tables.removedCentred] as const
+  const length = tables.damage.length
+  const rows = new Float32Array(length * columns.length)
+  for (const [column, values] of columns.entries())
+    for (let entry = 0; entry < length; entry++) rows[entry * columns.length + column] = values[entry] ?? 0
+  const table = graph.addInitializer('tables', 'float', [length, columns.length], bytesOf(rows))
+  const found = graph.add('Gather', [table, entries], { axis: 0 }) // [N, M, 4]
+  const byTable = graph.add('Transpose', [found], { perm: [2, 0, 1] }) // [4, N, M]
+  const part = (column: number) => graph.add('Gather', [byTable, graph.int64(column)], { axis: 0 })
+  return { damage: part(0), logRatio: part(1), mixtureSlope: part(2), removedCentred: part(3) }
 }
 
 interface Link {
@@ -60,28 +76,23 @@ function addLink(graph: OnnxGraph, state: PredictorState, damage: string): Link 
 }
 
 /** |R J|^2, [N, 1]; J = [1, x, bending, exponent 2, mixture 2, shape 2, levels M, shapes M] as in `curve-model.ts`. */
-function addVariance(
-  graph: OnnxGraph,
-  state: PredictorState,
-  tables: DamageTables,
-  at: { entries: string; damage: string; logSum: string; bending: string; gradient: string },
-): string {
+function addVariance(graph: OnnxGraph, state: PredictorState, parts: Parts, link: Link): string {
   const { kinds } = state.scale
   const modules = kinds.length
   // [M, 2]: 1 where the module is of the kind; multiplying by it sums over the modules of each kind.
   const oneHot = Float32Array.from(kinds.flatMap((kind) => [1 - kind, kind]))
   const ofKind = graph.addInitializer('kinds', 'float', [modules, 2], bytesOf(oneHot))
-  const weights = graph.add('Mul', [at.damage, at.gradient]) // [N, M]
-  const weigh = (table: Float64Array) => graph.add('Mul', [weights, lookUp(graph, table, at.entries)])
+  const weights = graph.add('Mul', [parts.damage, link.gradient]) // [N, M]
+  const weigh = (part: string) => graph.add('Mul', [weights, part])
   const byKind = (values: string) => graph.add('MatMul', [values, ofKind])
-  const shapes = weigh(tables.removedCentred)
+  const shapes = weigh(parts.removedCentred)
   const jacobian = graph.add(
     'Concat',
     [
-      at.logSum,
-      at.bending,
-      byKind(weigh(tables.logRatio)),
-      byKind(weigh(tables.mixtureSlope)),
+      link.logSum,
+      link.bending,
+      byKind(weigh(parts.logRatio)),
+      byKind(weigh(parts.mixtureSlope)),
       byKind(shapes),
       weights,
       shapes,

@@ -18,6 +18,7 @@ import { appendEvents } from './events.js'
 import { createId } from './ids.js'
 import { fromJson, toJson } from './json.js'
 import { keptHashOf } from './kept-hash.js'
+import { unpackResult } from './packed-result.js'
 import type { NewEvent, PolicyOrigin, StepRef } from './records.js'
 import { cancelPendingSteps, idleStates, readSearchSteps } from './search-rows.js'
 import type { AdvancedSearch, PlannedSearch } from './store.js'
@@ -126,7 +127,7 @@ async function proposalOrigins(
   const rows = first
     ? await tx.step.findMany({ where: { searchId, kind: 'propose', round: first.round }, select: { result: true } })
     : []
-  const results = rows.flatMap(({ result }) => fromJson<ProposeResult | null>(result) ?? [])
+  const results = rows.flatMap(({ result }) => fromJson<ProposeResult | null>(unpackResult('propose', result)) ?? [])
   const proposed = results.flatMap(({ targets }) => targets.flatMap(({ policies }) => policies))
   return (keptUnits) => proposed.find((policy) => isDeepStrictEqual(policy.keptUnits, keptUnits))?.origin ?? 'proposal'
 }

@@ -1,6 +1,7 @@
 import type { StepKind, StepResult } from '@espalier/contracts'
 import type { Database, Queryable } from './database.js'
 import { appendEvents } from './events.js'
+import { packResult } from './packed-result.js'
 import type { Lease, LeaseKey, StepEffects } from './records.js'
 import { recordEffects } from './step-effects.js'
 
@@ -14,7 +15,7 @@ export function completeStep<K extends StepKind>(
   return transaction(async (tx) => {
     const taken = await tx.$executeRaw`
       UPDATE "Step" SET
-        state = 'DONE', result = ${JSON.stringify(result)}::jsonb, error = NULL, "leaseExpiresAt" = NULL, "finishedAt" = now()
+        state = 'DONE', result = ${JSON.stringify(packResult(lease.kind, result))}::jsonb, error = NULL, "leaseExpiresAt" = NULL, "finishedAt" = now()
       WHERE id = ${lease.stepId} AND state = 'RUNNING' AND "fencingToken" = ${lease.fencingToken}`
     if (taken === 0) {
       if (await isRecorded(tx, lease)) return 'recorded'

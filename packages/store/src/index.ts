@@ -17,6 +17,7 @@ export type {
   ModelLocation,
   ModelRow,
   NewEvent,
+  OpenStep,
   PageRequest,
   PolicyEvaluation,
   PolicyOrigin,

@@ -14,8 +14,19 @@ export function createPredictorStore({ client }: Database): PredictorStore {
     },
 
     async loadOnnx(searchId, round) {
-      const row = await client.predictor.findUnique({ where: keyOf(searchId, round), select: { onnx: true } })
-      return (row ?? missing(searchId, round)).onnx
+      // Bytes would come as hexadecimal digits, half as many again.
+      const [row] = await client.$queryRaw<{ onnx: string }[]>`
+        SELECT encode(onnx, 'base64') AS onnx FROM "Predictor" WHERE "searchId" = ${searchId} AND round = ${round}`
+      return Buffer.from((row ?? missing(searchId, round)).onnx, 'base64')
+    },
+
+    async getClaim(searchId, round) {
+      const row = await client.step.findFirst({
+        where: { searchId, round, kind: 'train', state: 'DONE' },
+        select: { id: true, fencingToken: true },
+      })
+      const { id, fencingToken } = row ?? missing(searchId, round)
+      return { stepId: id, fencingToken: Number(fencingToken) }
     },
   }
 }

@@ -12,6 +12,7 @@ import type {
   Split,
   StepKind,
   StepPayload,
+  StepRecord,
   WorkerRole,
 } from '@espalier/contracts'
 
@@ -274,6 +275,9 @@ export interface StepRef {
   readonly id: string
   readonly kind: StepKind
 }
+
+/** A step that has not ended; `activity` only while RUNNING. */
+export type OpenStep = Pick<StepRecord, 'kind' | 'round' | 'index' | 'state' | 'activity'>
 
 /** Steps of a search as people look at them. */
 export interface StepCount {

@@ -10,7 +10,8 @@ import type {
 import type { Queryable } from './database.js'
 import { Prisma, type Search, type Step } from './generated/prisma/client.js'
 import { fromJson } from './json.js'
-import type { SearchRow } from './records.js'
+import { unpackResult } from './packed-result.js'
+import type { OpenStep, SearchRow } from './records.js'
 
 /** For raw SQL: states of a search in which nothing happens any more. */
 export const endedStates = Prisma.sql`('SUCCEEDED', 'CANCELLED', 'FAILED')`
@@ -71,6 +72,17 @@ export async function* readSearchSteps(queryable: Queryable, searchId: string): 
   }
 }
 
+/** See `StepStore.listOpen`. One statement: whatever it gives was so at one instant. */
+export async function listOpenSteps(queryable: Queryable, searchId: string): Promise<readonly OpenStep[] | undefined> {
+  const rows = await queryable.$queryRaw<(OpenStep | { kind: null })[]>`
+    SELECT s.kind::text, s.round, s.index, s.state::text, CASE WHEN s.state = 'RUNNING' THEN s.activity END AS activity
+    FROM "Search" q
+    LEFT JOIN "Step" s ON s."searchId" = q.id AND s.state IN ('PENDING', 'RUNNING')
+    WHERE q.id = ${searchId} AND q.state NOT IN ${idleStates}
+    ORDER BY s.round, s.kind, s.index`
+  return rows.length === 0 ? undefined : rows.flatMap((row) => (row.kind === null ? [] : row))
+}
+
 /** What a planner sees of a step. */
 const recorded = {
   ...{ kind: true, round: true, index: true, state: true },
@@ -82,6 +94,7 @@ type RecordedRow = Pick<Step, keyof typeof recorded>
 function toStepRecord({ activity, ...row }: RecordedRow): StepRecord {
   return fromJson<StepRecord>({
     ...row,
+    result: unpackResult(row.kind, row.result),
     error: row.state === 'FAILED' ? row.error : null,
     ...(row.state === 'RUNNING' && activity !== null ? { activity } : {}),
   })

@@ -278,6 +278,39 @@ describe('sweep', () => {
   })
 })
 
+describe('listOpen', () => {
+  it('gives the steps that have not ended, in order, of a search that is active', async () => {
+    const { search, stepIds } = await createSearchWithSteps(store, 4)
+    const [done = '', failed = '', running = ''] = stepIds
+    await store.steps.complete(await claimEvaluation(store, done, 'w'), testEvaluation, { protocol: testProtocol })
+    await store.steps.fail(await claimEvaluation(store, failed, 'w'), failure, { retryable: false })
+    const lease = await claimEvaluation(store, running, 'w')
+    await store.steps.reportActivity(lease, 'downloading')
+    const step = { kind: 'evaluate', round: 0, state: 'PENDING', activity: null }
+    expect(await store.steps.listOpen(search.id)).toEqual([
+      { ...step, index: 2, state: 'RUNNING', activity: 'downloading' },
+      { ...step, index: 3 },
+    ])
+    await store.steps.release(lease)
+    expect(await store.steps.listOpen(search.id)).toEqual([
+      { ...step, index: 2 },
+      { ...step, index: 3 },
+    ])
+    await store.searches.requestPause(search.teamId, search.id)
+    expect(await store.steps.listOpen(search.id)).toBeUndefined()
+    await store.searches.requestResume(search.teamId, search.id)
+    expect(await store.steps.listOpen(search.id)).toHaveLength(2)
+    await store.searches.requestCancel(search.teamId, search.id)
+    expect(await store.steps.listOpen(search.id)).toBeUndefined()
+    expect(await store.steps.listOpen('sea_unknown')).toBeUndefined()
+  })
+
+  it('is empty for a search that nothing was planned for', async () => {
+    const { search } = await createTestSearch(store)
+    expect(await store.steps.listOpen(search.id)).toEqual([])
+  })
+})
+
 describe('loadByRole', () => {
   it('counts what could start and who is there', async () => {
     const before = await store.steps.loadByRole()

@@ -6,8 +6,9 @@ import { failStep, releaseStep } from './fail-step.js'
 import { listFollowing } from './following-steps.js'
 import { fromJson } from './json.js'
 import { kindsOfRole, milliseconds, workerAliveMs } from './lease-rules.js'
+import { unpackResult } from './packed-result.js'
 import type { RoleLoad } from './records.js'
-import { idleStates } from './search-rows.js'
+import { idleStates, listOpenSteps } from './search-rows.js'
 import type { StepStore } from './store.js'
 import { sweepSteps } from './sweep-steps.js'
 
@@ -22,6 +23,7 @@ export function createStepStore(database: Database): StepStore {
     release: (lease) => releaseStep(database, lease),
     sweep: ({ staleWakeMs }) => sweepSteps(database, staleWakeMs),
     findResult: (searchId, kind, round, index) => findResult(database, { searchId, kind, round, index }),
+    listOpen: (searchId) => listOpenSteps(database.client, searchId),
     listFollowing: (lease) => listFollowing(database, lease),
     loadByRole: () => loadByRole(database),
   }
@@ -32,7 +34,7 @@ async function findResult<K extends StepKind>(
   key: { searchId: string; kind: K; round: number; index: number },
 ): Promise<StepResult<K> | undefined> {
   const row = await client.step.findFirst({ where: { ...key, state: 'DONE' }, select: { result: true } })
-  return row === null ? undefined : fromJson<StepResult<K>>(row.result)
+  return row === null ? undefined : fromJson<StepResult<K>>(unpackResult(key.kind, row.result))
 }
 
 async function loadByRole({ client }: Database): Promise<Readonly<Record<WorkerRole, RoleLoad>>> {

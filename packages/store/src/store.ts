@@ -27,6 +27,7 @@ import type {
   ModelLocation,
   ModelRow,
   NewEvent,
+  OpenStep,
   PageRequest,
   PolicyRow,
   ProcessRole,
@@ -194,6 +195,11 @@ export interface StepStore {
    * few hundred.
    */
   listFollowing(lease: Lease<'evaluate'>): Promise<readonly KeptUnits[]>
+  /**
+   * The steps of a search that have not ended, as `plan` of `SearchStore.advance` reads them, in the same order. undefined:
+   * the search is paused, ended or unknown.
+   */
+  listOpen(searchId: string): Promise<readonly OpenStep[] | undefined>
   /** Waiting and running work, and who is there to do it. */
   loadByRole(): Promise<Readonly<Record<WorkerRole, RoleLoad>>>
 }
@@ -228,6 +234,11 @@ export interface PredictorStore {
   loadParameters(searchId: string, round: number): Promise<unknown>
   /** Its ONNX model. Throws RESOURCE_NOT_FOUND. For workers. */
   loadOnnx(searchId: string, round: number): Promise<Uint8Array>
+  /**
+   * The claim whose result it is: whoever held that need not load what it has. Never changes. Throws RESOURCE_NOT_FOUND.
+   * For workers.
+   */
+  getClaim(searchId: string, round: number): Promise<Omit<LeaseKey, 'workerId'>>
   /** Parameters of the predictor of a related model that a search starts from; undefined: it starts from none. For workers. */
   findRelated(searchId: string): Promise<unknown>
 }

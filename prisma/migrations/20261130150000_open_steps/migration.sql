@@ -1,0 +1,2 @@
+-- CreateIndex
+CREATE INDEX "Step_searchId_state_idx" ON "Step"("searchId", "state");

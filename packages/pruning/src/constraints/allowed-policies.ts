@@ -1,4 +1,5 @@
 import type { KeptUnits } from '@espalier/contracts'
+import { copyUnits } from '../copy-units.js'
 import type { PrunableModel, PruningModule } from '../prunable-model.js'
 import type { RandomGenerator } from '../random-generator.js'
 import { sortByLargest } from '../sort-by-largest.js'
@@ -69,9 +70,7 @@ export class AllowedPolicies {
   project(wanted: ArrayLike<number>): number[] {
     const isFull = this.#draftAllowed(wanted) && this.#draft.isFull(this.domains.length)
     if (!isFull) this.#projectDraft(wanted)
-    const kept: number[] = []
-    for (const count of this.#draft.units) kept.push(count)
-    return kept
+    return copyUnits(this.#draft.units)
   }
 
   /** The same share of every block, as far as domains and limits allow; what is left goes to the first layers. */

@@ -1,7 +1,9 @@
 import { EspalierError, type KeptUnits } from '@espalier/contracts'
-import { nameOfModule, type PrunableModel, type PruningModule } from './prunable-model.js'
+import { copyUnits } from './copy-units.js'
+import { type ProjectionArrays, projectionArraysOf } from './projection-arrays.js'
+import { nameOfModule, type PrunableModel } from './prunable-model.js'
 import { roundChannels, roundGroups } from './round-to-budget.js'
-import { minimumUnitsOf, parametersToRemove } from './sparsity-budget.js'
+import { parametersToRemove } from './sparsity-budget.js'
 
 /**
  * The policy nearest to `wanted` at a sparsity.
@@ -22,37 +24,33 @@ import { minimumUnitsOf, parametersToRemove } from './sparsity-budget.js'
 export function projectToSparsity(model: PrunableModel, wanted: readonly number[], sparsity: number): KeptUnits {
   const budget = parametersToRemove(model, sparsity)
   checkWanted(model, wanted)
-  const attention = model.modules.filter((module) => module.kind === 'attention')
-  const ffn = model.modules.filter((module) => module.kind === 'ffn')
-  const shares = model.modules.map((module) => (wanted[module.index] ?? 0) / module.units)
+  const arrays = projectionArraysOf(model)
+  const { all, attention, ffn, units, shares, kept } = arrays
+  for (let m = 0; m < shares.length; m++) shares[m] = (wanted[m] as number) / (units[m] as number)
   const keptParameters = model.prunableParameters - budget
-  const kept = new Array<number>(model.modules.length).fill(0)
-  shiftShares(model.modules, shares, keptParameters, kept)
-  roundGroups(attention, ffn, kept, budget)
-  const attentionParameters = parametersOf(attention, kept)
-  shiftShares(ffn, shares, keptParameters - attentionParameters, kept)
-  roundChannels(ffn, kept, budget - parametersOf(attention, unitsOf(model)) + attentionParameters)
-  const isThere = isPolicy(model, wanted) && parametersOf(model.modules, wanted) === parametersOf(model.modules, kept)
-  return isThere ? [...wanted] : kept
+  shiftShares(arrays, all, keptParameters)
+  roundGroups(arrays, budget)
+  const attentionParameters = parametersOf(arrays, attention.indices, kept)
+  shiftShares(arrays, ffn.indices, keptParameters - attentionParameters)
+  roundChannels(arrays, budget - attention.units * attention.unitParameters + attentionParameters)
+  const isThere = isPolicy(arrays, wanted) && parametersOf(arrays, all, wanted) === parametersOf(arrays, all, kept)
+  return isThere ? [...wanted] : copyUnits(kept)
 }
 
 /** Whether these are counts within the bounds of a projected policy, one a module. */
-function isPolicy(model: PrunableModel, wanted: readonly number[]): boolean {
-  return (
-    wanted.length === model.modules.length &&
-    model.modules.every((module) => {
-      const count = wanted[module.index] ?? Number.NaN
-      return Number.isInteger(count) && count >= minimumUnitsOf(module) && count <= module.units
-    })
-  )
+function isPolicy({ minimum, units }: ProjectionArrays, wanted: readonly number[]): boolean {
+  if (wanted.length !== units.length) return false
+  for (let m = 0; m < units.length; m++) {
+    const count = wanted[m] as number
+    if (!Number.isInteger(count) || count < (minimum[m] as number) || count > (units[m] as number)) return false
+  }
+  return true
 }
 
-function unitsOf(model: PrunableModel): readonly number[] {
-  return model.modules.map((module) => module.units)
-}
-
-function parametersOf(modules: readonly PruningModule[], kept: readonly number[]): number {
-  return modules.reduce((sum, module) => sum + (kept[module.index] ?? 0) * module.parametersPerUnit, 0)
+function parametersOf({ unitParameters }: ProjectionArrays, modules: Int32Array, kept: ArrayLike<number>): number {
+  let parameters = 0
+  for (const m of modules) parameters += (kept[m] as number) * (unitParameters[m] as number)
+  return parameters
 }
 
 function checkWanted(model: PrunableModel, wanted: readonly number[]): void {
@@ -67,16 +65,13 @@ function checkWanted(model: PrunableModel, wanted: readonly number[]): void {
 }
 
 /** Writes the real kept units x_m = clamp(share_m + t) of the modules, with the t that keeps so many parameters. */
-function shiftShares(
-  modules: readonly PruningModule[],
-  shares: readonly number[],
-  parameters: number,
-  kept: number[],
-): void {
-  const shift = findShift(modules, shares, parameters)
-  for (const module of modules) {
-    const wanted = module.units * ((shares[module.index] ?? 0) + shift)
-    kept[module.index] = Math.min(module.units, Math.max(minimumUnitsOf(module), wanted))
+function shiftShares(arrays: ProjectionArrays, modules: Int32Array, parameters: number): void {
+  const { units, minimum, shares, kept } = arrays
+  const shift = findShift(arrays, modules, parameters)
+  for (let i = 0; i < modules.length; i++) {
+    const m = modules[i] as number
+    const wanted = (units[m] as number) * ((shares[m] as number) + shift)
+    kept[m] = Math.min(units[m] as number, Math.max(minimum[m] as number, wanted))
   }
 }
 
@@ -84,17 +79,18 @@ function shiftShares(
  * The t with sum p_m clamp(share_m + t) = parameters. The left side is piecewise linear and grows with t, so Newton's
  * method, kept inside a bracket that shrinks, ends on it after a few passes.
  */
-function findShift(modules: readonly PruningModule[], shares: readonly number[], parameters: number): number {
+function findShift(arrays: ProjectionArrays, modules: Int32Array, parameters: number): number {
+  const { shares, lowestShares } = arrays
   let lower = Number.POSITIVE_INFINITY
   let upper = Number.NEGATIVE_INFINITY
-  for (const module of modules) {
-    const share = shares[module.index] ?? 0
-    lower = Math.min(lower, minimumUnitsOf(module) / module.units - share)
-    upper = Math.max(upper, 1 - share)
+  for (let i = 0; i < modules.length; i++) {
+    const m = modules[i] as number
+    lower = Math.min(lower, (lowestShares[m] as number) - (shares[m] as number))
+    upper = Math.max(upper, 1 - (shares[m] as number))
   }
   let shift = Math.min(upper, Math.max(lower, 0))
   for (let pass = 0; pass < mostPasses; pass++) {
-    const { value, slope } = parametersAt(modules, shares, shift)
+    const { value, slope } = parametersAt(arrays, modules, shift)
     if (Math.abs(value - parameters) <= 1e-12 * parameters) break
     if (value < parameters) lower = shift
     else upper = shift
@@ -107,13 +103,14 @@ function findShift(modules: readonly PruningModule[], shares: readonly number[],
 /** Bisection alone needs 53 passes for all bits of a double. */
 const mostPasses = 64
 
-function parametersAt(modules: readonly PruningModule[], shares: readonly number[], shift: number) {
+function parametersAt({ parameters, lowestShares, shares }: ProjectionArrays, modules: Int32Array, shift: number) {
   let value = 0
   let slope = 0
-  for (const module of modules) {
-    const size = module.units * module.parametersPerUnit
-    const lowest = minimumUnitsOf(module) / module.units
-    const share = (shares[module.index] ?? 0) + shift
+  for (let i = 0; i < modules.length; i++) {
+    const m = modules[i] as number
+    const size = parameters[m] as number
+    const lowest = lowestShares[m] as number
+    const share = (shares[m] as number) + shift
     if (share > lowest && share < 1) slope += size
     value += size * Math.min(1, Math.max(lowest, share))
   }

@@ -1,10 +1,15 @@
 import type { KeptUnits } from '@espalier/contracts'
+import { copyUnits } from '../copy-units.js'
 import type { PrunableModel, PruningModule } from '../prunable-model.js'
 import type { RandomGenerator } from '../random-generator.js'
+import { sortByLargest } from '../sort-by-largest.js'
 import type { CostLimit } from './constraint-rules.js'
-import { type FillProblem, fillShares } from './fill-shares.js'
-import { costOfUnits, createLimitTables, fits, setUnits, totalsOf } from './limit-tables.js'
-import { isInDomain, roundDown, roundNearest, stepDown, stepUp, type UnitDomain } from './unit-domain.js'
+import { fillShares } from './fill-shares.js'
+import { costOfUnits, createLimitTables } from './limit-tables.js'
+import { OpenModules } from './open-modules.js'
+import { PolicyDraft } from './policy-draft.js'
+import { repairDraft } from './repair-draft.js'
+import { isInDomain, roundDown, roundNearest, stepDown, type UnitDomain } from './unit-domain.js'
 
 /** Repair moves up to this share of a block at once. */
 const LOCAL_SHARE = 1 / 16
@@ -16,31 +21,45 @@ const LOCAL_SHARE = 1 / 16
 export class AllowedPolicies {
   readonly model: PrunableModel
   readonly domains: readonly UnitDomain[]
-  readonly #bounds: Omit<FillProblem, 'shares'>
-  readonly #groups: readonly number[]
-  readonly #channels: readonly number[]
+  readonly #units: Float64Array
+  readonly #groups: Int32Array
+  readonly #channels: Int32Array
+  readonly #groupsAndChannels: Int32Array
+  readonly #chunks: Int32Array
+  readonly #draft: PolicyDraft
+  readonly #open: OpenModules
+  /** Of the projection at work: wanted shares, real numbers of units, the share of its next step that each is off. */
+  readonly #shares: Float64Array
+  readonly #real: Float64Array
+  readonly #remainders: Float64Array
+  /** Modules that may be given a step, in the order in which they are. */
+  readonly #order: Int32Array
 
   /** @param domains of which the lowest numbers exceed no limit (see `checkFulfillable`) */
   constructor(model: PrunableModel, domains: readonly UnitDomain[], limits: readonly CostLimit[]) {
     this.model = model
     this.domains = domains
-    this.#bounds = {
-      limits: createLimitTables(limits),
-      units: Float64Array.from(model.modules, ({ units }) => units),
-      lowest: Float64Array.from(domains, ({ lowest }) => lowest),
-      highest: Float64Array.from(domains, ({ highest }) => highest),
-    }
+    this.#units = Float64Array.from(model.modules, ({ units }) => units)
     const indices = (kind: PruningModule['kind']) =>
       model.modules.filter((module) => module.kind === kind).map(({ index }) => index)
-    this.#groups = indices('attention')
-    this.#channels = indices('ffn')
+    this.#groups = Int32Array.from(indices('attention'))
+    this.#channels = Int32Array.from(indices('ffn'))
+    this.#groupsAndChannels = Int32Array.from([...this.#groups, ...this.#channels])
+    this.#chunks = Int32Array.from(domains, ({ multiple }, m) =>
+      Math.max(multiple, Math.floor((this.#units[m] as number) * LOCAL_SHARE)),
+    )
+    const tables = createLimitTables(limits)
+    this.#draft = new PolicyDraft(domains, tables)
+    this.#open = new OpenModules(tables, this.#units, domains)
+    this.#shares = new Float64Array(domains.length)
+    this.#real = new Float64Array(domains.length)
+    this.#remainders = new Float64Array(domains.length)
+    this.#order = new Int32Array(domains.length)
   }
 
   /** Whether a policy, from wherever, fulfils the constraints. */
   has(kept: KeptUnits): boolean {
-    if (kept.length !== this.domains.length) return false
-    if (!this.domains.every((domain, m) => isInDomain(domain, kept[m] as number))) return false
-    return this.#exceeded(totalsOf(this.#bounds.limits, kept)) < 0
+    return kept.length === this.domains.length && this.#draftAllowed(kept)
   }
 
   /**
@@ -49,29 +68,14 @@ export class AllowedPolicies {
    * away by largest remainders. A full policy stays as it is.
    */
   project(wanted: ArrayLike<number>): number[] {
-    const given = Array.from(wanted)
-    if (this.has(given) && this.#isFull(given, totalsOf(this.#bounds.limits, given))) return given
-    const { units, lowest, limits } = this.#bounds
-    const problem: FillProblem = { ...this.#bounds, shares: units.map((count, m) => (given[m] as number) / count) }
-    const real = lowest.slice()
-    fillShares(problem, [...this.#groups, ...this.#channels], real)
-    const unrounded = real.slice()
-    for (const m of this.#groups) real[m] = roundNearest(this.#domain(m), real[m] as number)
-    for (const m of this.#channels) real[m] = lowest[m] as number
-    this.#shrinkGroups(real, unrounded)
-    if (limits.count > 0) fillShares(problem, this.#channels, real)
-    const kept = Array.from(real)
-    for (const m of this.#channels) {
-      unrounded[m] = real[m] as number
-      kept[m] = roundDown(this.#domain(m), real[m] as number)
-    }
-    this.#fill(kept, unrounded)
-    return kept
+    const isFull = this.#draftAllowed(wanted) && this.#draft.isFull(this.domains.length)
+    if (!isFull) this.#projectDraft(wanted)
+    return copyUnits(this.#draft.units)
   }
 
   /** The same share of every block, as far as domains and limits allow; what is left goes to the first layers. */
   uniform(): number[] {
-    return this.project(this.#bounds.units)
+    return this.project(this.#units)
   }
 
   /**
@@ -80,124 +84,120 @@ export class AllowedPolicies {
    * @returns false where there is no such policy with these modules; the numbers are then of no use
    */
   repair(kept: number[], random: RandomGenerator, from = 0): boolean {
-    const { limits } = this.#bounds
-    const among = kept.length - from
-    for (let m = from; m < kept.length; m++) {
-      const domain = this.#domain(m)
-      kept[m] = roundNearest(domain, Math.min(domain.highest, Math.max(domain.lowest, kept[m] as number)))
+    const { units } = this.#draft
+    for (let m = 0; m < units.length; m++) {
+      units[m] = m < from ? (kept[m] as number) : nearestOf(this.#domain(m), kept[m] as number)
     }
-    const totals = totalsOf(limits, kept)
-    const first = random.integer(among)
-    for (let limit = 0; limit < limits.count; limit++) {
-      let still = 0
-      for (let turn = 0; (totals[limit] as number) > (limits.mostWithin[limit] as number); turn++) {
-        still = this.#lower(from + ((first + turn) % among), limit, kept, totals) ? 0 : still + 1
-        if (still === among) return false
-      }
-    }
-    const start = random.integer(among)
-    for (let still = 0, turn = 0; still < among; turn++) {
-      still = this.#raise(from + ((start + turn) % among), kept, totals) ? 0 : still + 1
-    }
-    return from === 0 || this.#isFull(kept, totals)
+    const isRepaired = repairDraft(this.#draft, this.#chunks, random, from)
+    for (let m = from; m < units.length; m++) if (kept[m] !== units[m]) kept[m] = units[m] as number
+    return isRepaired
   }
 
   #domain(m: number): UnitDomain {
     return this.domains[m] as UnitDomain
   }
 
-  /** The first limit that such totals exceed; -1: none. */
-  #exceeded(totals: Float64Array): number {
-    return totals.findIndex((total, limit) => total > (this.#bounds.limits.mostWithin[limit] as number))
-  }
-
-  /** Takes away units of a module that count in the limit: as many as are too many, up to a chunk; false: it has none. */
-  #lower(m: number, limit: number, kept: number[], totals: Float64Array): boolean {
-    const { limits } = this.#bounds
-    const domain = this.#domain(m)
-    const costOf = (units: number) => costOfUnits(limits, limit, m, units)
-    const before = kept[m] as number
-    const least = before - this.#chunkOf(m)
-    const others = (totals[limit] as number) - costOf(before)
-    const most = limits.mostWithin[limit] as number
-    let next = before
-    do next = stepDown(domain, next)
-    while (next > domain.lowest && next > least && others + costOf(next) > most)
-    if (costOf(next) >= costOf(before)) return false
-    setUnits(limits, totals, kept, m, next)
-    return true
-  }
-
-  /** Gives a module more units, up to a chunk; false when not even one step is possible. */
-  #raise(m: number, kept: number[], totals: Float64Array): boolean {
-    const { limits } = this.#bounds
-    const domain = this.#domain(m)
-    const before = kept[m] as number
-    if (before >= domain.highest) return false
-    let [low, next] = [before, stepUp(domain, before)]
-    if (!fits(limits, totals, m, before, next)) return false
-    let high = Math.min(domain.highest, before + this.#chunkOf(m))
-    for (low = next; low < high; ) {
-      next = Math.max(stepUp(domain, low), roundDown(domain, (low + high) / 2))
-      if (next > high) break
-      if (fits(limits, totals, m, before, next)) low = next
-      else high = stepDown(domain, next)
+  /** Takes a policy over into the draft; false, and the draft is of no use, where it is not allowed. */
+  #draftAllowed(kept: ArrayLike<number>): boolean {
+    const { units } = this.#draft
+    for (let m = 0; m < units.length; m++) {
+      if (!isInDomain(this.#domain(m), kept[m] as number)) return false
+      units[m] = kept[m] as number
     }
-    setUnits(limits, totals, kept, m, low)
-    return true
+    this.#draft.count()
+    return this.#draft.exceeded() < 0
   }
 
-  #chunkOf(m: number): number {
-    return Math.max(this.#domain(m).multiple, Math.floor((this.#bounds.units[m] as number) * LOCAL_SHARE))
-  }
-
-  /** Whether no module of an allowed policy could keep its next number. */
-  #isFull(kept: readonly number[], totals: Float64Array): boolean {
-    for (let m = 0; m < kept.length; m++) {
-      const before = kept[m] as number
-      const next = stepUp(this.#domain(m), before)
-      if (next !== before && fits(this.#bounds.limits, totals, m, before, next)) return false
+  #projectDraft(wanted: ArrayLike<number>): void {
+    const { units } = this.#draft
+    for (let m = 0; m < units.length; m++) {
+      this.#shares[m] = (wanted[m] as number) / (this.#units[m] as number)
+      this.#real[m] = this.#domain(m).lowest
     }
-    return true
+    this.#open.open(this.#shares, this.#groupsAndChannels)
+    fillShares(this.#open, this.#real)
+    this.#roundGroups()
+    this.#roundChannels()
+    this.#giveRest()
   }
 
-  /** Groups that were rounded up too often go down again, those farthest above their real number first. */
-  #shrinkGroups(rounded: Float64Array, real: Float64Array): void {
-    const { limits } = this.#bounds
-    const kept = Array.from(rounded)
-    const totals = totalsOf(limits, kept)
-    for (let limit = this.#exceeded(totals); limit >= 0; limit = this.#exceeded(totals)) {
-      const costOf = (m: number, units: number) => costOfUnits(limits, limit, m, units)
-      const lowered = this.#groups
-        .map((m) => ({ m, next: stepDown(this.#domain(m), kept[m] as number) }))
-        .filter(({ m, next }) => costOf(m, next) < costOf(m, kept[m] as number))
-        .map(({ m, next }) => ({ m, next, over: (kept[m] as number) - (real[m] as number) }))
-        .sort((a, b) => b.over - a.over || b.m - a.m)[0]
-      if (!lowered) break
-      setUnits(limits, totals, kept, lowered.m, lowered.next)
+  /** Groups to the nearest number; those that are too many then go down again, the farthest above their real one first. */
+  #roundGroups(): void {
+    const draft = this.#draft
+    for (let m = 0; m < this.#real.length; m++) draft.units[m] = this.#domain(m).lowest
+    for (const m of this.#groups) draft.units[m] = roundNearest(this.#domain(m), this.#real[m] as number)
+    draft.count()
+    for (let limit = draft.exceeded(); limit >= 0; limit = draft.exceeded()) {
+      const m = this.#mostRoundedUp(limit)
+      if (m < 0) break
+      draft.set(m, stepDown(this.#domain(m), draft.units[m] as number))
     }
-    rounded.set(kept)
+  }
+
+  /** The group farthest above its real number, the last one of equals, of those that count in a limit; -1: none do. */
+  #mostRoundedUp(limit: number): number {
+    const { limits, units } = this.#draft
+    let [found, most] = [-1, Number.NEGATIVE_INFINITY]
+    for (const m of this.#groups) {
+      const kept = units[m] as number
+      const next = stepDown(this.#domain(m), kept)
+      if (!(costOfUnits(limits, limit, m, next) < costOfUnits(limits, limit, m, kept))) continue
+      const over = kept - (this.#real[m] as number)
+      if (over >= most) [found, most] = [m, over]
+    }
+    return found
+  }
+
+  /** Channels as far as the rounded groups leave room, rounded down. */
+  #roundChannels(): void {
+    const { units } = this.#draft
+    this.#open.open(this.#shares, this.#channels)
+    fillShares(this.#open, units)
+    for (const m of this.#channels) {
+      this.#real[m] = units[m] as number
+      units[m] = roundDown(this.#domain(m), this.#real[m] as number)
+    }
   }
 
   /** One step a module and turn while a limit allows it, largest remainder first, until none is possible. */
-  #fill(kept: number[], real: Float64Array): void {
-    const { limits } = this.#bounds
-    const totals = totalsOf(limits, kept)
-    const remainders = this.domains.map((domain, m) => {
-      const units = kept[m] as number
-      const step = stepUp(domain, units) - units
-      return step > 0 ? ((real[m] as number) - units) / step : Number.NEGATIVE_INFINITY
-    })
-    const order = [...remainders.keys()].sort((a, b) => (remainders[b] as number) - (remainders[a] as number) || a - b)
-    for (let isMoved = true; isMoved; ) {
-      isMoved = false
-      for (const m of order) {
-        const before = kept[m] as number
-        const next = stepUp(this.#domain(m), before)
-        if (next === before || !fits(limits, totals, m, before, next)) continue
-        setUnits(limits, totals, kept, m, next)
-        isMoved = true
+  #giveRest(): void {
+    const draft = this.#draft
+    const order = this.#order
+    for (let count = this.#orderByRemainder(); count > 0; ) {
+      let left = 0
+      for (let i = 0; i < count; i++) {
+        const m = order[i] as number
+        if (!draft.mayRise(m & 1)) continue
+        const next = draft.nextOf(m)
+        if (next === draft.units[m]) continue
+        draft.set(m, next)
+        order[left++] = m
       }
+      count = left
     }
   }
+
+  /** @returns how many modules have room; limits only fill up, so that the others will have none later */
+  #orderByRemainder(): number {
+    const draft = this.#draft
+    draft.count()
+    let count = 0
+    for (let m = 0; m < this.#order.length; m++) {
+      const kept = draft.units[m] as number
+      const next = draft.nextOf(m)
+      if (next === kept) continue
+      this.#remainders[m] = ((this.#real[m] as number) - kept) / (next - kept)
+      this.#order[count++] = m
+    }
+    sortByLargest(this.#order, count, this.#remainders)
+    return count
+  }
+}
+
+/** The number of a domain that is nearest to any number; most are one already, which is seen at once. */
+function nearestOf(domain: UnitDomain, kept: number): number {
+  const { lowest, highest, multiple } = domain
+  if (kept <= lowest) return lowest
+  if (kept >= highest) return highest
+  return Math.floor(kept / multiple) * multiple === kept ? kept : roundNearest(domain, kept)
 }

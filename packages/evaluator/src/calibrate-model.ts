@@ -1,7 +1,8 @@
 import { buildCalibrationGraph, calibrationOutputs, type HuggingFaceModel } from '@espalier/model-graph'
+import { checkElimination } from '@espalier/pruning'
 import { checkWindows } from './check-request.js'
 import { createSession, locateWeights, type SessionSettings } from './create-session.js'
-import { checkElimination, eliminateUnits } from './eliminate-units.js'
+import { eliminateUnits } from './eliminate-units.js'
 import type { CalibrateRequest, CalibrationRecord, ModuleCalibration, RunOptions, WindowedTokens } from './evaluator.js'
 import { explainNotFinite } from './explain-not-finite.js'
 import type { FittingBatch } from './fit-batch.js'
@@ -26,7 +27,7 @@ export async function calibrateModel(
   control: CallControl,
 ): Promise<CalibrationRecord> {
   checkWindows(tokens, model.shape)
-  if (tokens.elimination) checkElimination(model)
+  if (tokens.elimination) checkElimination(model.shape)
   const checkAborted = () => {
     if (control.isAborted()) throw new Aborted()
   }

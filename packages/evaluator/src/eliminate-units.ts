@@ -1,8 +1,6 @@
-import { EspalierError } from '@espalier/contracts'
 import type { HuggingFaceModel } from '@espalier/model-graph'
-import { createPrunableModel, eliminationErrors, mostEliminationInputs } from '@espalier/pruning'
+import { createPrunableModel, eliminationErrors } from '@espalier/pruning'
 import type { ModuleCalibration } from './evaluator.js'
-import { moduleWidthsOf } from './gram-memory.js'
 import { readProblem } from './read-problem.js'
 
 /**
@@ -20,15 +18,4 @@ export async function eliminateUnits(
     errors.push(eliminationErrors(problem, module.units, checkAborted))
   }
   return errors
-}
-
-/** @throws EspalierError CALIBRATION_TOO_LARGE */
-export function checkElimination({ shape }: HuggingFaceModel): void {
-  const widest = Math.max(...moduleWidthsOf(shape))
-  if (widest <= mostEliminationInputs) return
-  throw new EspalierError(
-    'CALIBRATION_TOO_LARGE',
-    `The metric "obs" eliminates the inputs of each module one by one; the widest module has ${widest}, allowed are ${mostEliminationInputs}. Choose another metric`,
-    { inputs: widest, allowed: mostEliminationInputs },
-  )
 }

@@ -1,3 +1,4 @@
+export { checkElimination } from './check-elimination.js'
 export type { RowStorage } from './cholesky-panels.js'
 export { packedLength, rowStart } from './cholesky-rows.js'
 export { AllowedPolicies } from './constraints/allowed-policies.js'
@@ -10,7 +11,7 @@ export {
   type RuleSettings,
 } from './constraints/policy-rules.js'
 export { contextLengthOf, costOf, createResourceCost } from './constraints/resource-cost.js'
-export { eliminationErrors, mostEliminationInputs } from './elimination-errors.js'
+export { eliminationErrors } from './elimination-errors.js'
 export { hashUnits } from './hash-units.js'
 export {
   type ChannelMetric,

@@ -6,7 +6,7 @@ import {
   type SearchSettings,
   type SearchTarget,
 } from '@espalier/contracts'
-import { checkPolicyRules, createPrunableModel, maximumSparsityOf } from '@espalier/pruning'
+import { checkElimination, checkPolicyRules, createPrunableModel, maximumSparsityOf } from '@espalier/pruning'
 import { minimumBudget } from '@espalier/search'
 import { RequestRejected } from '../../problems/request-rejected.js'
 
@@ -14,13 +14,14 @@ import { RequestRejected } from '../../problems/request-rejected.js'
  * Refuses a search that cannot succeed for this model, before it costs anything.
  *
  * @throws REQUEST_INVALID with the field, MODEL_WINDOW_TOO_LONG, SPARSITY_UNREACHABLE, CONSTRAINTS_CONTRADICTORY,
- *   LATENCIES_INVALID
+ *   LATENCIES_INVALID, CALIBRATION_TOO_LARGE
  */
 export function checkSearch(settings: SearchSettings, shape: ModelShape): void {
   const errors = [...budgetErrors(settings), ...repeatedTargets(settings), ...layerErrors(settings, shape)]
   if (errors.length > 0) throw new RequestRejected(errors)
   checkWindow(settings.windowLength, shape)
   if (settings.constraints?.wholeBlockDrop !== 'any') checkSparsities(settings.targets, shape)
+  if (settings.metric === 'obs') checkElimination(shape)
   checkPolicyRules(shape, settings)
 }
 

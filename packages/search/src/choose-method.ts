@@ -6,7 +6,7 @@
  *
  * Metric, by measurement: which one ranks best depends on the model and on the compensation, so the uniform policy of
  * the middle target is really evaluated under each. `obs` is tried where weights are fitted, for that is what it ranks by,
- * and where eliminating the units of all modules takes minutes, not hours.
+ * and where eliminating the units of all modules takes minutes, not hours; `magnitude`, which knows no inputs, gives way.
  */
 import {
   type ChosenMethod,
@@ -58,7 +58,7 @@ export function trialMetrics(settings: TrialSettings, shape: WidthsOfModules): r
   if (settings.metric !== 'auto') return []
   const eliminates =
     chooseCompensation(settings, shape).chosen === 'least-squares' && widestOf(shape) <= WIDEST_ELIMINATED
-  const metrics = importanceMetrics.filter((metric) => metric !== 'obs' || eliminates)
+  const metrics = importanceMetrics.filter((metric) => metric !== (eliminates ? 'magnitude' : 'obs'))
   return countExtraTrials(metrics) <= TRIAL_SHARE * settings.budget ? metrics : []
 }
 

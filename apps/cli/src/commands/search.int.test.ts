@@ -96,15 +96,14 @@ const settings = [...windows, '--seed', '3']
 describe('espalier search', () => {
   it('needs nothing but itself, and finds what `espalier ppl` measures again', async () => {
     const out = join(home, 'pruned')
-    const chosen = ['--metric', 'auto', '--compensation', 'auto']
-    const args = ['--targets', '0.4', '--budget', '20', ...chosen, '--out', out, '--json']
+    const args = ['--targets', '0.4', '--budget', '20', '--out', out, '--json']
     const search = start('search', 'demo', ...settings, ...args)
     expect({ code: await search.ended, error: search.output.error }).toMatchObject({ code: 0 })
     const result = resultSchema.parse(JSON.parse(search.output.out))
     expect(result.evaluations.total).toBe(20)
     const { compensation, metric, trials } = result.method
     expect(compensation).toBe('least-squares')
-    expect(trials.map((trial) => trial.metric)).toEqual(['magnitude', 'wanda', 'fluctuation'])
+    expect(trials.map((trial) => trial.metric)).toEqual(['wanda', 'fluctuation', 'obs'])
     const best = Math.min(...trials.map((trial) => trial.perplexity))
     expect(trials.find((trial) => trial.metric === metric)?.perplexity).toBe(best)
     const [target] = result.targets

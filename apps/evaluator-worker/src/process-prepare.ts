@@ -93,6 +93,7 @@ async function calibrate(
 
   const { evaluator } = await context.models.get(warm.model.directory, null)
   if (gram) step.logger.info(gramBytesOf(warm.model.shape), 'recording Gram matrices for least-squares compensation')
+  if (elimination) step.logger.info('then eliminating units one by one for the metric obs')
   const recorded = { gram, elimination, signal: step.signal }
   const record = await evaluator.calibrate({ ids: text.ids, windowLength, windows, ...recorded })
   const file = join(tmpdir(), `espalier-calibration-${lease.stepId}-${lease.fencingToken}.safetensors`)

@@ -25,6 +25,7 @@ export const targets = [0.2, 0.5]
 
 export const settings: SearchSettings = {
   ...searchDefaults,
+  ...{ metric: 'wanda', compensation: 'mean' },
   targets,
   exports: [],
   texts: { calibration: '/c.txt', validation: '/v.txt', test: '/t.txt' },

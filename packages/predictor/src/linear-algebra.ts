@@ -1,4 +1,5 @@
 /** Dense symmetric systems, row-major Float64Array of n * n; only the lower triangle is read or written. */
+import { dotTile } from '@espalier/pruning'
 
 /** sum_k a[aStart + k] * b[bStart + k], k < length; four partial sums, so that additions need not wait for each other. */
 function dot(a: Float64Array, aStart: number, b: Float64Array, bStart: number, length: number): number {
@@ -43,32 +44,17 @@ function factorRow(matrix: Float64Array, factor: Float64Array, n: number, row: n
   return rest > 0
 }
 
+/** A tile's dot products: of its first row with both columns, of its second, ... */
+const dots = new Float64Array(TILE_ROWS * TILE_COLUMNS)
+
 /** The entries of rows `row` to `row + 3` in columns `column` and `column + 1`, whose own rows are done. */
 function factorTile(matrix: Float64Array, factor: Float64Array, n: number, row: number, column: number): void {
-  const [a, b, c, d] = [row * n, (row + 1) * n, (row + 2) * n, (row + 3) * n]
-  const [left, right] = [column * n, (column + 1) * n]
-  let [a0, b0, c0, d0] = [0, 0, 0, 0]
-  let [a1, b1, c1, d1] = [0, 0, 0, 0]
-  for (let k = 0; k < column; k++) {
-    const x = factor[left + k] as number
-    const y = factor[right + k] as number
-    const p = factor[a + k] as number
-    const q = factor[b + k] as number
-    const r = factor[c + k] as number
-    const s = factor[d + k] as number
-    a0 += p * x
-    a1 += p * y
-    b0 += q * x
-    b1 += q * y
-    c0 += r * x
-    c1 += r * y
-    d0 += s * x
-    d1 += s * y
+  const start = row * n
+  dotTile(dots, factor, start, start + n, start + 2 * n, start + 3 * n, factor, column * n, (column + 1) * n, column)
+  for (let offset = 0; offset < TILE_ROWS; offset++) {
+    const [sum0, sum1] = [dots[2 * offset] as number, dots[2 * offset + 1] as number]
+    finishTileRow(matrix, factor, n, start + offset * n, column, sum0, sum1)
   }
-  finishTileRow(matrix, factor, n, a, column, a0, a1)
-  finishTileRow(matrix, factor, n, b, column, b0, b1)
-  finishTileRow(matrix, factor, n, c, column, c0, c1)
-  finishTileRow(matrix, factor, n, d, column, d0, d1)
 }
 
 function finishTileRow(

@@ -75,16 +75,38 @@ function subtractBelow(rows: Rows, upper: Rows, n: number, below: number, first:
   }
 }
 
-/** Eight dot products of `length` at once: each number read serves twice or four times. */
+/** A tile's dot products: of its first row with both columns, of its second, ... */
+const dots = new Float64Array(8)
+
 function subtractTile(rows: Rows, upper: Rows, n: number, row: number, column: number, length: number): void {
   const { values } = rows
-  const other = upper.values
   const a = startIn(rows, row, n)
   const b = startIn(rows, row + 1, n)
   const c = startIn(rows, row + 2, n)
   const d = startIn(rows, row + 3, n)
-  const left = startIn(upper, column, n)
-  const right = startIn(upper, column + 1, n)
+  dotTile(dots, values, a, b, c, d, upper.values, startIn(upper, column, n), startIn(upper, column + 1, n), length)
+  subtractAt(values, a + column, dots[0] as number, dots[1] as number)
+  subtractAt(values, b + column, dots[2] as number, dots[3] as number)
+  subtractAt(values, c + column, dots[4] as number, dots[5] as number)
+  subtractAt(values, d + column, dots[6] as number, dots[7] as number)
+}
+
+/**
+ * Eight dot products of `length` at once, of the four rows that start at a to d with the two that start at `left` and
+ * `right` of the other array: each number read serves twice or four times.
+ */
+export function dotTile(
+  into: Float64Array,
+  values: Float64Array,
+  a: number,
+  b: number,
+  c: number,
+  d: number,
+  other: Float64Array,
+  left: number,
+  right: number,
+  length: number,
+): void {
   let [a0, a1, b0, b1, c0, c1, d0, d1] = [0, 0, 0, 0, 0, 0, 0, 0]
   for (let t = 0; t < length; t++) {
     const x = other[left + t] as number
@@ -102,10 +124,14 @@ function subtractTile(rows: Rows, upper: Rows, n: number, row: number, column: n
     d0 += s * x
     d1 += s * y
   }
-  subtractAt(values, a + column, a0, a1)
-  subtractAt(values, b + column, b0, b1)
-  subtractAt(values, c + column, c0, c1)
-  subtractAt(values, d + column, d0, d1)
+  into[0] = a0
+  into[1] = a1
+  into[2] = b0
+  into[3] = b1
+  into[4] = c0
+  into[5] = c1
+  into[6] = d0
+  into[7] = d1
 }
 
 function subtractAt(values: Float64Array, at: number, first: number, second: number): void {

@@ -1,6 +1,6 @@
 export { checkElimination } from './check-elimination.js'
 export type { RowStorage } from './cholesky-panels.js'
-export { packedLength, rowStart } from './cholesky-rows.js'
+export { dotTile, packedLength, rowStart } from './cholesky-rows.js'
 export { AllowedPolicies } from './constraints/allowed-policies.js'
 export {
   checkPolicyRules,

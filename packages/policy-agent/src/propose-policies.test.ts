@@ -25,6 +25,7 @@ const effort = {
   evolutionScores: 3000,
   spreadScores: 3000,
   noveltyScores: 1500,
+  front: { ...planEffort(16).front, steps: 100, anchorScores: 200 },
 }
 const targets = [0.2, 0.35, 0.5]
 const baseTask = {

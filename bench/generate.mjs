@@ -15,6 +15,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { recordingOf } from '@espalier/contracts'
 import { createEvaluator } from '@espalier/evaluator'
 import { loadTokenizer, openModel } from '@espalier/model-graph'
 import { createPrunableModel, rankModules, selectKeptIndices, uniformPolicy } from '@espalier/pruning'
@@ -128,9 +129,13 @@ async function measurePolicies({ settings, result }, policies) {
   try {
     const { windowLength, calibrationWindows } = settings
     const { metric, compensation } = result.method
-    const recorded = { gram: compensation === 'least-squares' || metric === 'obs', elimination: metric === 'obs' }
     const ids = await idsOf('calibration')
-    const calibration = await evaluator.calibrate({ ids, windowLength, windows: calibrationWindows, ...recorded })
+    const calibration = await evaluator.calibrate({
+      ids,
+      windowLength,
+      windows: calibrationWindows,
+      ...recordingOf(result.method),
+    })
     const rankings = rankModules(metric, calibration.modules, model)
     const splits = { validation: await idsOf('validation'), test: await idsOf('test') }
     const measure = async (kept, split, windows) => {

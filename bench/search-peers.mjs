@@ -14,6 +14,7 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { isDeepStrictEqual, parseArgs } from 'node:util'
+import { recordingOf } from '@espalier/contracts'
 import { createRandomGenerator, denseUnits, sparsityOf } from '@espalier/pruning'
 import { evolution } from './peers/search/evolution.mjs'
 import { flap } from './peers/search/flap.mjs'
@@ -39,8 +40,6 @@ const targets = numbersOf(options.targets)
 const seeds = numbersOf(options.seeds)
 const evaluations = Math.floor(Number(options.budget) / targets.length)
 const { metric, compensation } = options
-const elimination = metric === 'obs'
-const recorded = { gram: elimination || compensation === 'least-squares', elimination }
 if (metric === 'auto' || compensation === 'auto') {
   console.error('Which metric and compensation? Peers choose neither; auto is of a search alone')
   process.exit(2)
@@ -48,7 +47,7 @@ if (metric === 'auto' || compensation === 'auto') {
 
 async function main() {
   const chosen = choosePeers()
-  const bench = await openBench(options, recorded)
+  const bench = await openBench(options, recordingOf(options))
   try {
     const report = await createReport(bench)
     for (const [position, seed] of seeds.entries()) {

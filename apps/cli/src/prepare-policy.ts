@@ -1,4 +1,4 @@
-import { EspalierError, type PolicyFile, searchDefaults } from '@espalier/contracts'
+import { EspalierError, type PolicyFile, recordingOf, searchDefaults } from '@espalier/contracts'
 import type { CalibrationRecord, Evaluator } from '@espalier/evaluator'
 import { type HuggingFaceModel, hashModel } from '@espalier/model-graph'
 import {
@@ -64,8 +64,7 @@ export async function calibratePolicy(
   const windows = chooseWindows(ids.length, windowLength, wanted, 'the calibration text')
   return evaluator.calibrate({
     ...{ ids, windowLength, windows },
-    gram: policy.compensation === 'least-squares' || policy.metric === 'obs',
-    elimination: policy.metric === 'obs',
+    ...recordingOf(policy),
     signal: request.signal,
     onProgress: (done) => request.onProgress(done, windows),
   })

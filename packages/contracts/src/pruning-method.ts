@@ -47,5 +47,11 @@ export function isSameMethod(a: PruningMethod, b: PruningMethod): boolean {
   return a.metric === b.metric && a.compensation === b.compensation
 }
 
+/** What a calibration must record beside sums for a method: Gram matrices, and what eliminating each unit costs. */
+export function recordingOf({ metric, compensation }: PruningMethod) {
+  const elimination = metric === 'obs'
+  return { gram: elimination || compensation === 'least-squares', elimination }
+}
+
 /** The metric that stands where none was tried. */
 export const usualMetric: ImportanceMetric = 'wanda'

@@ -49,8 +49,8 @@ export async function calibrateModel(
     }
     const errors = tokens.elimination ? await eliminateUnits(model, modules, checkAborted) : []
     const { scratchFile } = recorder
-    const described = modules.map((module, index) => ({ ...module, eliminationErrors: errors[index] }))
-    const record = { modules: described, windows: tokens.windows, windowLength: tokens.windowLength }
+    const complete = modules.map((module, index) => ({ ...module, eliminationErrors: errors[index] }))
+    const record = { modules: complete, windows: tokens.windows, windowLength: tokens.windowLength }
     return scratchFile === null ? record : { ...record, scratchFile }
   } catch (error) {
     await recorder.discard()

@@ -1,9 +1,18 @@
 import { EspalierError, type ModelShape } from '@espalier/contracts'
 import { mostEliminationInputs } from './elimination-errors.js'
 
+/** Inputs of the widest output matrix, o_proj or down_proj. */
+export function widestInputsOf({
+  queryHeads,
+  headDim,
+  ffnChannels,
+}: Pick<ModelShape, 'queryHeads' | 'headDim' | 'ffnChannels'>): number {
+  return Math.max(queryHeads * headDim, ffnChannels)
+}
+
 /** @throws EspalierError CALIBRATION_TOO_LARGE where eliminating units, which metric `obs` needs, would take days */
-export function checkElimination({ queryHeads, headDim, ffnChannels }: ModelShape): void {
-  const widest = Math.max(queryHeads * headDim, ffnChannels)
+export function checkElimination(shape: ModelShape): void {
+  const widest = widestInputsOf(shape)
   if (widest <= mostEliminationInputs) return
   throw new EspalierError(
     'CALIBRATION_TOO_LARGE',

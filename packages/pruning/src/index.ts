@@ -1,4 +1,4 @@
-export { checkElimination } from './check-elimination.js'
+export { checkElimination, widestInputsOf } from './check-elimination.js'
 export type { RowStorage } from './cholesky-panels.js'
 export { dotTile, packedLength, rowStart } from './cholesky-rows.js'
 export { AllowedPolicies } from './constraints/allowed-policies.js'

@@ -17,6 +17,7 @@ import {
   type SearchSettings,
   usualMetric,
 } from '@espalier/contracts'
+import { widestInputsOf } from '@espalier/pruning'
 
 /** Calibration tokens for each input of the widest module from which least squares is at least as good as the mean. */
 const TOKENS_AN_INPUT = 2
@@ -39,7 +40,7 @@ interface Choice<T> {
 export function chooseCompensation(settings: MethodSettings, shape: WidthsOfModules): Choice<Compensation> {
   const { compensation, windowLength, calibrationWindows } = settings
   if (compensation !== 'auto') return { chosen: compensation, reason: null }
-  const inputs = widestOf(shape)
+  const inputs = widestInputsOf(shape)
   const tokens = windowLength * calibrationWindows
   const enough = tokens >= TOKENS_AN_INPUT * inputs
   const counted = `${tokens} calibration tokens are ${(tokens / inputs).toFixed(1)} for each of the ${inputs} inputs of the widest module`
@@ -49,15 +50,11 @@ export function chooseCompensation(settings: MethodSettings, shape: WidthsOfModu
   }
 }
 
-function widestOf({ queryHeads, headDim, ffnChannels }: WidthsOfModules): number {
-  return Math.max(queryHeads * headDim, ffnChannels)
-}
-
 /** Metrics tried before the search; none: the metric is given, or the budget too small to try them all. */
 export function trialMetrics(settings: TrialSettings, shape: WidthsOfModules): readonly ImportanceMetric[] {
   if (settings.metric !== 'auto') return []
   const eliminates =
-    chooseCompensation(settings, shape).chosen === 'least-squares' && widestOf(shape) <= WIDEST_ELIMINATED
+    chooseCompensation(settings, shape).chosen === 'least-squares' && widestInputsOf(shape) <= WIDEST_ELIMINATED
   const metrics = importanceMetrics.filter((metric) => metric !== (eliminates ? 'magnitude' : 'obs'))
   return countExtraTrials(metrics) <= TRIAL_SHARE * settings.budget ? metrics : []
 }

@@ -66,7 +66,7 @@ function measureSize(size, draws) {
     meanAbsoluteError: round(mean('error'), 4),
     coverage90: round(mean('coverage'), 3),
     intervalWidth: round(mean('width'), 3),
-    residualTrees: round(mean('trees'), 0),
+    residualSamples: round(mean('trees'), 0),
     trainMs: round(mean('milliseconds'), 0),
   }
 }
@@ -87,7 +87,7 @@ function measureDraw(size, draw) {
     error: meanAbsoluteError(measured, predicted),
     coverage: intervalCoverage(measured, predictions),
     width: predictions.reduce((sum, { low, high }) => sum + high - low, 0) / predictions.length,
-    trees: predictor.summary.residualTrees,
+    trees: predictor.summary.residualSamples,
     milliseconds,
   }
 }
@@ -113,7 +113,7 @@ async function measureSpeed() {
   kept.forEach(score)
   const scorerMs = performance.now() - start
   return [
-    { what: 'ONNX, two threads', residualTrees: predictor.summary.residualTrees, policies, ms: median(onnxTimes) },
-    { what: 'scorer, one thread', residualTrees: predictor.summary.residualTrees, policies, ms: scorerMs },
+    { what: 'ONNX, two threads', residualSamples: predictor.summary.residualSamples, policies, ms: median(onnxTimes) },
+    { what: 'scorer, one thread', residualSamples: predictor.summary.residualSamples, policies, ms: scorerMs },
   ].map((row) => ({ ...row, ms: Number(row.ms.toFixed(1)), policiesPerSecond: Math.round((1000 * policies) / row.ms) }))
 }

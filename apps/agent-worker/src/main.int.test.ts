@@ -98,8 +98,8 @@ describe('the agent worker', () => {
     const lease = await store.steps.claimNext('predictor', { workerId: 'test', leaseMs: 60_000 })
     if (lease?.kind !== 'train') throw new Error('There is no train step')
     const predictor = trainSmallPredictor()
-    const { evaluations, residualTrees, noise } = predictor.summary
+    const { evaluations, residualSamples, noise } = predictor.summary
     const effects = { parameters: predictor.toJSON(), onnx: predictor.toOnnx(), summary: { ...predictor.summary } }
-    await store.steps.complete(lease, { evaluations, residualTrees, noise, seconds: 1 }, { predictor: effects })
+    await store.steps.complete(lease, { evaluations, residualSamples, noise, seconds: 1 }, { predictor: effects })
   }
 })

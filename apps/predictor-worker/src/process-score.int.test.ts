@@ -78,9 +78,9 @@ describe('processScore', () => {
   /** Records a predictor as the worker does that trained it. */
   async function recordTraining(lease: Lease, predictor: Predictor) {
     if (lease.kind !== 'train') throw new Error('no train step')
-    const { evaluations, residualTrees, noise } = predictor.summary
+    const { evaluations, residualSamples, noise } = predictor.summary
     const effects = { parameters: predictor.toJSON(), onnx: predictor.toOnnx(), summary: { ...predictor.summary } }
-    return store.steps.complete(lease, { evaluations, residualTrees, noise, seconds: 1 }, { predictor: effects })
+    return store.steps.complete(lease, { evaluations, residualSamples, noise, seconds: 1 }, { predictor: effects })
   }
 
   async function score() {

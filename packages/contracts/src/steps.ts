@@ -104,7 +104,8 @@ export const evaluateResultSchema = z.object({
 export const trainPayloadSchema = z.object({ method })
 export const trainResultSchema = z.object({
   evaluations: z.int(),
-  residualTrees: z.int(),
+  /** Policies that the predictor's residual process goes by; those of older searches have none. */
+  residualSamples: z.int().default(0),
   /** Residual standard deviation of log-perplexity rise, after the fit. */
   noise: z.number(),
   /** Half the width of the round's 90 % intervals in predicted standard deviations; rounds of older searches have none. */

@@ -14,7 +14,7 @@ import { mean } from './statistics.js'
 
 const trainers: Readonly<Record<ReportedPredictor, PredictorTrainer>> = {
   ...predictorTrainers,
-  'curve-alone': (options) => trainPredictor({ ...options, mostTrees: 0 }),
+  'curve-alone': (options) => trainPredictor({ ...options, withResidual: false }),
   sparsity: trainSparsityPredictor,
 }
 

@@ -35,7 +35,7 @@ export function createCnnPredictor(state: CnnState): Predictor {
   return {
     summary: {
       evaluations: state.evaluations,
-      residualTrees: 0,
+      residualSamples: 0,
       noise: state.noise,
       intervalScale: state.intervalScale,
     },

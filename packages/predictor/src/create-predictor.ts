@@ -1,6 +1,6 @@
 import type { KeptUnits } from '@espalier/contracts'
 import type { RandomGenerator } from '@espalier/pruning'
-import { type Contributions, createContributions, evaluateLink, parameterCount } from './curve-model.js'
+import { type Contributions, createContributions, evaluateCurve, evaluateLink, parameterCount } from './curve-model.js'
 import { createDamageTables, createGrowthTable, type DamageTables } from './damage-tables.js'
 import { encodePredictorOnnx } from './encode-predictor-onnx.js'
 import { laplaceVariance } from './fit-curve.js'
@@ -8,13 +8,14 @@ import { NORMAL_90 } from './interval-scale.js'
 import { checkKept, createCoordinates } from './module-coordinates.js'
 import { type Prediction, predictionOf } from './prediction.js'
 import { encodePredictorState, type PredictorState } from './predictor-state.js'
-import { valueOfForest } from './regression-trees.js'
+import { createResidualSurface, type Residual } from './residual-surface.js'
 import { riseOfLog } from './rise.js'
 
 export interface PredictorSummary {
   /** Different policies it learnt from. */
   readonly evaluations: number
-  readonly residualTrees: number
+  /** Policies that the residual process goes by; 0: the predictor has none. */
+  readonly residualSamples: number
   /** Residual standard deviation of log(rise of log-perplexity + 0.01) around the curve model. */
   readonly noise: number
   /** Half the width of the 90 % interval in predicted standard deviations. */
@@ -48,23 +49,38 @@ export interface Predictor {
   toOnnx(): Uint8Array
 }
 
+const none: Residual = () => 0
+
 export function createPredictor(state: PredictorState): Predictor {
   const { scale, probes } = state
   const curve = { scale, probes, coordinates: createCoordinates(scale, probes) }
   const tables = createDamageTables(curve, state.parameters)
   const covarianceRoot = Float64Array.from(state.covarianceRoot)
-  const { evaluations, forest, noise, intervalScale, related } = state
-  const trees = forest.roots.length
+  const { evaluations, residual, noise, intervalScale, related } = state
+  const surface = residual && createResidualSurface(scale.units, residual)
+  const residualOf = surface?.createResidual() ?? none
   return {
-    summary: { evaluations, residualTrees: trees, noise, intervalScale, ...(related ? { related } : {}) },
-    predict: (kept) => predict(state, covarianceRoot, tables, kept),
-    createScorer: () => createScorer(state, tables.offsets, (_, entry) => tables.damage[entry] ?? 0),
+    summary: {
+      evaluations,
+      residualSamples: residual?.weights.length ?? 0,
+      noise,
+      intervalScale,
+      ...(related ? { related } : {}),
+    },
+    predict: (kept) => predict(state, covarianceRoot, tables, residualOf, kept),
+    createScorer: () => {
+      const damageAt = (_: number, entry: number) => tables.damage[entry] ?? 0
+      return createScorer(state, tables.offsets, damageAt, surface?.createResidual() ?? none)
+    },
     drawScorer: (random) => {
       const parameters = drawParameters(state, random)
       const growth = createGrowthTable(curve, parameters)
       const damageAt = (module: number, entry: number) =>
         (probes[module]?.damage ?? 0) * Math.exp(growth[entry] ?? Number.NEGATIVE_INFINITY)
-      return createScorer({ ...state, parameters }, tables.offsets, damageAt)
+      const scratch = createContributions(scale.units.length)
+      const curveAt = (kept: KeptUnits) => evaluateCurve(curve, parameters, kept, scratch)
+      const drawn = surface?.draw(random, curveAt, intervalScale / NORMAL_90) ?? none
+      return createScorer({ ...state, parameters }, tables.offsets, damageAt, drawn)
     },
     toJSON: () => encodePredictorState(state),
     toOnnx: () => encodePredictorOnnx(state, tables),
@@ -86,6 +102,7 @@ function predict(
   state: PredictorState,
   covarianceRoot: Float64Array,
   tables: DamageTables,
+  residualOf: Residual,
   kept: KeptUnits,
 ): Prediction {
   checkKept(state.scale, kept)
@@ -93,7 +110,7 @@ function predict(
   const jacobian = new Float64Array(parameterCount(modules))
   const parts = lookUp(tables, kept, createContributions(modules))
   const curve = evaluateLink(state.scale.kinds, state.parameters, parts, jacobian)
-  const logRise = curve + valueOfForest(state.forest, kept)
+  const logRise = curve + residualOf(kept)
   return predictionOf(state, logRise, laplaceVariance(covarianceRoot, jacobian))
 }
 
@@ -113,9 +130,10 @@ function lookUp(tables: DamageTables, kept: ArrayLike<number>, parts: Contributi
  * @param damageAt of a module at an entry of the tables
  */
 function createScorer(
-  { scale, parameters, forest, denseLogPerplexity }: PredictorState,
+  { scale, parameters, denseLogPerplexity }: PredictorState,
   offsets: Int32Array,
   damageAt: (module: number, entry: number) => number,
+  residualOf: Residual,
 ): (kept: ArrayLike<number>) => number {
   const parts = createContributions(scale.units.length)
   const last = new Int32Array(scale.units.length).fill(-1)
@@ -126,7 +144,7 @@ function createScorer(
       last[module] = units
       parts.damage[module] = damageAt(module, (offsets[module] ?? 0) + units)
     }
-    const logRise = evaluateLink(scale.kinds, parameters, parts) + valueOfForest(forest, kept)
+    const logRise = evaluateLink(scale.kinds, parameters, parts) + residualOf(kept)
     return denseLogPerplexity + riseOfLog(logRise)
   }
 }

@@ -1,27 +1,25 @@
-import type { RandomGenerator } from '@espalier/pruning'
 import { assignFolds } from './assign-folds.js'
 import { type Curve, createContributions, evaluateCurve, parameterCount } from './curve-model.js'
-import { type CurveFit, type CurvePrior, laplaceVariance, refitCurve, type Samples, sigmasOf } from './fit-curve.js'
-import { growForest, valueOfTree } from './regression-trees.js'
+import { type CurveFit, type CurvePrior, laplaceVariance, refitCurve, type Samples } from './fit-curve.js'
+import { chooseSmoothness, predictHeldOut, type ResidualSamples, type Smoothness } from './residual-process.js'
 import { noiseAt, riseOfLog } from './rise.js'
 
 /** What holding evaluations out says about the predictor that is trained on all of them. */
 export interface CrossValidation {
-  /** Residual trees that pay; 0 when they do not clearly. */
-  readonly trees: number
+  /** Of the residual process; null: the curve alone predicts as well. */
+  readonly smoothness: Smoothness | null
   /** |held-out error| / predicted deviation of each evaluation held out, in the order given; none where too few. */
   readonly scores: readonly number[]
 }
 
-const MAX_TREES = 64
-const TREE_STEP = 8
 /** Standard errors that a gain must exceed where nothing must be lost: by chance one does in forty times. */
 const SURE = 2
 
 /** One held-out evaluation. */
 interface HeldOut {
-  /** Error of t with 0, 8, 16, ... trees. */
-  readonly errors: readonly number[]
+  /** Error of t by the curve alone, and with the residual process. */
+  readonly curve: number
+  readonly both: number
   /** Predicted standard deviation of t. */
   readonly deviation: number
 }
@@ -29,8 +27,10 @@ interface HeldOut {
 /**
  * Cross-validates over the evaluations `heldOut` (indices; never probes, which define the model).
  *
- * The number of trees is the one with the least held-out loss, if that beats no trees by more than its standard error.
- * The scores make the interval cross-conformal (Vovk 2015) while none was predicted before it was measured.
+ * The residual process is used if its held-out loss beats that of the curve alone by more than its standard error. The
+ * scores make the interval cross-conformal (Vovk 2015) while none was predicted before it was measured.
+ *
+ * @param residual what the process may learn from; null: there is none
  */
 export function crossValidate(
   curve: Curve,
@@ -38,14 +38,16 @@ export function crossValidate(
   samples: Samples,
   heldOut: readonly number[],
   fit: CurveFit,
-  randomOf: (...path: (string | number)[]) => RandomGenerator,
-  mostTrees = MAX_TREES,
+  residual: ResidualSamples | null,
 ): CrossValidation {
-  const folds = assignFolds(heldOut)
-  const results = folds.flatMap((fold, index) => holdOut(curve, prior, samples, fold, fit, randomOf('fold', index)))
-  const choice = chooseTrees(results, Math.min(mostTrees, MAX_TREES))
-  const scores = results.map(({ errors, deviation }) => Math.abs(errors[choice] ?? 0) / deviation)
-  return { trees: choice * TREE_STEP, scores }
+  const measured = { residuals: curveResiduals(curve, fit, samples), deviations: samples.deviations }
+  const smoothness = residual && chooseSmoothness(residual, measured)
+  const results = assignFolds(heldOut).flatMap((fold) =>
+    holdOut(curve, prior, samples, fold, fit, residual && smoothness ? { samples: residual, smoothness } : null),
+  )
+  const pays = doesPay(results)
+  const scores = results.map((result) => Math.abs(pays ? result.both : result.curve) / result.deviation)
+  return { smoothness: pays ? smoothness : null, scores }
 }
 
 /**
@@ -78,29 +80,28 @@ function holdOut(
   samples: Samples,
   fold: readonly number[],
   start: CurveFit,
-  random: RandomGenerator,
+  residual: { readonly samples: ResidualSamples; readonly smoothness: Smoothness } | null,
 ): HeldOut[] {
-  const training = without(samples, fold)
-  const fit = refitCurve(curve, prior, training, start)
-  const forest = growForest(training.kept, curveResiduals(curve, fit, training), MAX_TREES, random)
-  return predictFold(curve, fit, samples, fold).map(({ error: curveError, deviation, kept }) => {
-    let error = curveError
-    const errors = [error]
-    for (let tree = 0; tree < MAX_TREES; tree++) {
-      error -= valueOfTree(forest, tree, kept)
-      if ((tree + 1) % TREE_STEP === 0) errors.push(error)
-    }
-    return { errors, deviation }
+  const fit = refitCurve(curve, prior, without(samples, fold), start)
+  const predicted = predictFold(curve, fit, samples, fold)
+  if (!residual) return predicted.map(({ error, deviation }) => ({ curve: error, both: error, deviation }))
+  const { members } = residual.samples
+  const inFold = new Set(fold)
+  const places = new Set([...members.keys()].filter((place) => inFold.has(members[place] ?? -1)))
+  const measured = { residuals: curveResiduals(curve, fit, samples), deviations: samples.deviations }
+  const added = predictHeldOut(residual.samples, residual.smoothness, measured, places)
+  const addedTo = new Map([...added].map(([place, value]) => [members[place] ?? -1, value]))
+  return predicted.map(({ error, deviation }, i) => {
+    return { curve: error, both: error - (addedTo.get(fold[i] ?? -1) ?? 0), deviation }
   })
 }
 
 /** Error of t and its predicted deviation, by the curve alone. */
 function predictFold(curve: Curve, fit: CurveFit, samples: Samples, fold: readonly number[]) {
   return fold.map((i) => {
-    const kept = samples.kept[i] ?? []
-    const { logRise, deviation } = predictCurve(curve, fit, kept)
+    const { logRise, deviation } = predictCurve(curve, fit, samples.kept[i] ?? [])
     const error = (samples.logRises[i] ?? 0) - logRise
-    return { kept, error, deviation: Math.hypot(deviation, samples.deviations[i] ?? 0) }
+    return { error, deviation: Math.hypot(deviation, samples.deviations[i] ?? 0) }
   })
 }
 
@@ -121,14 +122,12 @@ function selectSamples(samples: Samples, indices: readonly number[]): Samples {
   }
 }
 
-/** What the curve leaves unexplained of t; of samples on fewer windows the share that is not their noise. */
+/** What the curve leaves unexplained of each t. */
 export function curveResiduals(curve: Curve, fit: CurveFit, samples: Samples): Float64Array {
   const scratch = createContributions(curve.scale.units.length)
-  const sigmas = sigmasOf(samples, fit.noise)
-  return samples.logRises.map((logRise, i) => {
-    const reliability = 1 - ((samples.deviations[i] ?? 0) / (sigmas[i] ?? 1)) ** 2
-    return reliability * (logRise - evaluateCurve(curve, fit.parameters, samples.kept[i] ?? [], scratch))
-  })
+  return samples.logRises.map(
+    (logRise, i) => logRise - evaluateCurve(curve, fit.parameters, samples.kept[i] ?? [], scratch),
+  )
 }
 
 function predictCurve(curve: Curve, fit: CurveFit, kept: readonly number[]) {
@@ -139,17 +138,12 @@ function predictCurve(curve: Curve, fit: CurveFit, kept: readonly number[]) {
   return { logRise, deviation: Math.sqrt(laplaceVariance(fit.covarianceRoot, jacobian) + noise ** 2) }
 }
 
-/** Index into `errors` of the best number of trees. */
-function chooseTrees(results: readonly HeldOut[], mostTrees: number): number {
-  const lossesAt = (choice: number) =>
-    results.map(({ errors, deviation }) => Math.min(((errors[choice] ?? 0) / deviation) ** 2, 9))
-  const none = lossesAt(0)
-  let best = { choice: 0, gain: 0 }
-  for (let choice = 1; choice <= mostTrees / TREE_STEP; choice++) {
-    const { gain, error } = gainOf(lossesAt(choice).map((loss, i) => (none[i] ?? 0) - loss))
-    if (gain > best.gain && gain > error) best = { choice, gain }
-  }
-  return best.choice
+/** Whether the process predicts better than the curve alone, by more than the standard error of the gain. */
+function doesPay(results: readonly HeldOut[]): boolean {
+  const lossOf = (error: number, deviation: number) => Math.min((error / deviation) ** 2, 9)
+  const gains = results.map(({ curve, both, deviation }) => lossOf(curve, deviation) - lossOf(both, deviation))
+  const { gain, error } = gainOf(gains)
+  return gain > error
 }
 
 /** Mean gain and its standard error, which is not a number where there is only one. */

@@ -31,7 +31,7 @@ describe('the predictor as ONNX', () => {
   ])('says in ONNX Runtime what it says here: $kind, from $size evaluations', async ({ size, train }) => {
     const { options, heldOut } = drawDemoEvaluations(240, 1)
     const predictor = train({ ...options, evaluations: options.evaluations.slice(0, size) })
-    if (size === 240) expect(predictor.summary.residualTrees).toBeGreaterThan(0)
+    if (size === 240) expect(predictor.summary.residualSamples).toBeGreaterThan(0)
     const { modules } = options.model
     const random = createRandomGenerator(1, 'onnx')
     const policies = [

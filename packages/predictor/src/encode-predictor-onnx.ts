@@ -3,11 +3,12 @@ import { addPredictionOutputs } from './add-prediction-outputs.js'
 import { BEND_CENTRE, BEND_WIDTH, type Contributions, parameter, parameterCount } from './curve-model.js'
 import type { DamageTables } from './damage-tables.js'
 import type { PredictorState } from './predictor-state.js'
-import type { Forest } from './regression-trees.js'
+import { LEVELS, levelsOf } from './residual-kernel.js'
+import type { ResidualProcess } from './residual-process.js'
 import { RISE_OFFSET } from './rise.js'
 
 /**
- * The predictor as an ONNX model, opset 17 with ai.onnx.ml 3: `kept` int64 [N, M] -> `logPerplexity`, `low`, `high`
+ * The predictor as an ONNX model, opset 17: `kept` int64 [N, M] -> `logPerplexity`, `low`, `high`
  * float [N]. Same formulas as `curve-model.ts`, in single precision, tables looked up by Gather, the Laplace variance
  * and the 90 % interval inside. Counts outside 0..units are not checked.
  */
@@ -18,11 +19,11 @@ export function encodePredictorOnnx(state: PredictorState, tables: DamageTables)
   const entries = graph.add('Add', [kept, graph.int64([...tables.offsets])]) // [N, M]
   const parts = addLookUp(graph, tables, entries)
   const link = addLink(graph, state, parts.damage)
-  const forest = state.forest.roots.length > 0 ? addForest(graph, state.forest, kept) : null
-  const logRise = forest ? graph.add('Add', [link.logRise, forest]) : link.logRise // [N, 1]
+  const residual = state.residual && addResidual(graph, state.scale.units, state.residual, kept)
+  const logRise = residual ? graph.add('Add', [link.logRise, residual]) : link.logRise // [N, 1]
   const variance = addVariance(graph, state, parts, link)
   addPredictionOutputs(graph, state, logRise, variance)
-  return graph.encodeModel({ opset: 17, domains: { 'ai.onnx.ml': 3 }, producer: 'espalier', irVersion: 8 })
+  return graph.encodeModel({ opset: 17, producer: 'espalier', irVersion: 8 })
 }
 
 /** What the tables say of each module, names of values [N, M]. */
@@ -115,48 +116,48 @@ function transposeRoot(root: Float32Array, count: number) {
   return { bias: transposed.slice(0, count), matrix: transposed.slice(count) }
 }
 
-/** Sum of the residual trees, [N, 1]. */
-function addForest(graph: OnnxGraph, forest: Forest, kept: string): string {
-  const nodes = flattenForest(forest)
-  const leaves = nodes.filter(({ feature }) => feature < 0)
-  return graph.add(
-    'TreeEnsembleRegressor',
-    [graph.add('Cast', [kept], { to: { type: 'float' } })],
-    {
-      n_targets: 1,
-      nodes_treeids: nodes.map(({ tree }) => tree),
-      nodes_nodeids: nodes.map(({ id }) => id),
-      nodes_featureids: nodes.map(({ feature }) => Math.max(feature, 0)),
-      nodes_values: { floats: nodes.map(({ threshold }) => threshold) },
-      nodes_modes: { strings: nodes.map(({ feature }) => (feature < 0 ? 'LEAF' : 'BRANCH_LEQ')) },
-      nodes_truenodeids: nodes.map(({ left }) => left),
-      nodes_falsenodeids: nodes.map(({ feature, left }) => (feature < 0 ? 0 : left + 1)),
-      target_treeids: leaves.map(({ tree }) => tree),
-      target_nodeids: leaves.map(({ id }) => id),
-      target_ids: leaves.map(() => 0),
-      target_weights: { floats: leaves.map(({ value }) => value) },
-    },
-    'ai.onnx.ml',
-  )
+/**
+ * The mean of the residual process, [N, 1], by the kernel of `residual-kernel.ts`: similarities of every level of every
+ * module with every sample, [M * levels, samples], are worked out once; a policy adds up one row a module.
+ */
+function addResidual(
+  graph: OnnxGraph,
+  units: readonly number[],
+  { smoothness, kept: samples, weights }: ResidualProcess,
+  kept: string,
+): string {
+  const [modules, count] = [units.length, samples.length]
+  const similarities = addSimilarities(graph, levelsOf(units, samples), modules, smoothness.length)
+  // As levelOf: (2 (levels - 1) kept + units) / (2 units), whole.
+  const doubled = graph.add('Mul', [kept, graph.int64(2 * (LEVELS - 1))])
+  const numerator = graph.add('Add', [doubled, graph.int64([...units])])
+  const levels = graph.add('Div', [numerator, graph.int64(units.map((each) => 2 * each))])
+  const rows = graph.add('Add', [levels, graph.int64(units.map((_, module) => module * LEVELS))]) // [N, M]
+  const sum = units
+    .map((_, module) => graph.add('Gather', [rows, graph.int64(module)], { axis: 1 })) // [N]
+    .map((row) => graph.add('Gather', [similarities, row], { axis: 0 })) // [N, samples]
+    .reduce((total, row) => graph.add('Add', [total, row]))
+  const scaled = Float32Array.from(weights, (weight) => weight / modules ** 2)
+  const weightsName = graph.addInitializer('residual_weights', 'float', [count, 1], bytesOf(scaled))
+  return graph.add('MatMul', [graph.add('Mul', [sum, sum]), weightsName])
 }
 
-/** Nodes numbered within their trees, as ONNX wants them. */
-function flattenForest(forest: Forest) {
-  return [...forest.roots].flatMap((root, tree) => {
-    const end = forest.roots[tree + 1] ?? forest.features.length
-    return Array.from({ length: end - root }, (_, id) => {
-      const node = root + id
-      const feature = forest.features[node] ?? -1
-      return {
-        tree,
-        id,
-        feature,
-        threshold: forest.thresholds[node] ?? 0,
-        left: feature < 0 ? 0 : (forest.left[node] ?? 0) - root,
-        value: forest.values[node] ?? 0,
-      }
-    })
-  })
+/** exp(-(z - z')^2 / (2 l^2)) of levels and samples, [M * levels, samples]. */
+function addSimilarities(graph: OnnxGraph, samples: Uint8Array, modules: number, length: number): string {
+  const count = samples.length / modules
+  const shareOf = (level: number) => level / (LEVELS - 1)
+  const places = new Float32Array(samples.length) // [M, samples]
+  for (let sample = 0; sample < count; sample++)
+    for (let module = 0; module < modules; module++)
+      places[module * count + sample] = shareOf(samples[sample * modules + module] as number)
+  const grid = Float32Array.from({ length: LEVELS }, (_, level) => shareOf(level))
+  const difference = graph.add('Sub', [
+    graph.addInitializer('residual_grid', 'float', [LEVELS, 1], bytesOf(grid)),
+    graph.addInitializer('residual_places', 'float', [modules, 1, count], bytesOf(places)),
+  ]) // [M, levels, samples]
+  const square = graph.add('Mul', [difference, difference])
+  const similarity = graph.add('Exp', [graph.add('Mul', [square, graph.float(-1 / (2 * length ** 2))])])
+  return graph.add('Reshape', [similarity, graph.int64([modules * LEVELS, count])])
 }
 
 function bytesOf(values: Float32Array): Uint8Array {

@@ -2,7 +2,7 @@ import { EspalierError } from '@espalier/contracts'
 import { z } from 'zod'
 import { parameterCount } from './curve-model.js'
 import type { ModuleScale, ProbePoint } from './module-coordinates.js'
-import type { Forest } from './regression-trees.js'
+import type { ResidualProcess } from './residual-process.js'
 
 /** All that a trained predictor is. */
 export interface PredictorState {
@@ -14,7 +14,8 @@ export interface PredictorState {
   readonly noise: number
   /** K * K lower triangular; single precision, as stored. */
   readonly covarianceRoot: Float32Array
-  readonly forest: Forest
+  /** What is added to the curve; null: nothing. */
+  readonly residual: ResidualProcess | null
   /** Half the width of the 90 % interval in predicted standard deviations of t. */
   readonly intervalScale: number
   readonly evaluations: number
@@ -22,13 +23,15 @@ export interface PredictorState {
   readonly related?: true | undefined
 }
 
+export const PREDICTOR_FORMAT = 'espalier-predictor/2'
+export const EARLIER_FORMAT = 'espalier-predictor/1'
+
 const finite = z.number()
 const numbers = z.array(finite)
 const base64 = z.base64()
 
 /** Long tables as base64 of little-endian float32, so that a model of 160 modules stays at a few megabytes. */
-const predictorJsonSchema = z.strictObject({
-  format: z.literal('espalier-predictor/1'),
+const curveFields = {
   evaluations: z.int().min(1),
   denseLogPerplexity: finite,
   modules: z
@@ -38,22 +41,33 @@ const predictorJsonSchema = z.strictObject({
   parameters: numbers,
   noise: finite,
   covarianceRoot: base64,
-  forest: z.strictObject({
-    roots: numbers,
-    features: numbers,
-    thresholds: numbers,
-    left: numbers,
-    values: numbers,
-  }),
   intervalScale: finite,
   related: z.literal(true).optional(),
+}
+const residualSchema = z.strictObject({
+  smoothness: z.strictObject({ length: z.number().positive(), variance: z.number().positive(), noiseRatio: finite }),
+  /** [sample, module]. */
+  kept: base64,
+  logRises: numbers,
+  noise: numbers,
+  weights: numbers,
+})
+const predictorJsonSchema = z.strictObject({
+  format: z.literal(PREDICTOR_FORMAT),
+  ...curveFields,
+  residual: residualSchema.nullable(),
 })
 type CurvePredictorJson = z.infer<typeof predictorJsonSchema>
 
+/** Of versions that added regression trees to the curve. What they added is left out: a search trains anew every round. */
+const earlierJsonSchema = z
+  .strictObject({ format: z.literal(EARLIER_FORMAT), ...curveFields, forest: z.unknown() })
+  .transform(({ forest: _, ...fields }) => ({ ...fields, format: PREDICTOR_FORMAT, residual: null }))
+
 export function encodePredictorState(state: PredictorState): CurvePredictorJson {
-  const { scale, forest } = state
+  const { scale, residual } = state
   return {
-    format: 'espalier-predictor/1',
+    format: PREDICTOR_FORMAT,
     evaluations: state.evaluations,
     denseLogPerplexity: state.denseLogPerplexity,
     modules: scale.units.map((units, module) => ({
@@ -65,13 +79,7 @@ export function encodePredictorState(state: PredictorState): CurvePredictorJson 
     parameters: [...state.parameters],
     noise: state.noise,
     covarianceRoot: encodeFloats(state.covarianceRoot),
-    forest: {
-      roots: [...forest.roots],
-      features: [...forest.features],
-      thresholds: [...forest.thresholds],
-      left: [...forest.left],
-      values: [...forest.values],
-    },
+    residual: residual && encodeResidual(residual),
     intervalScale: state.intervalScale,
     ...(state.related ? { related: true } : {}),
   }
@@ -79,7 +87,7 @@ export function encodePredictorState(state: PredictorState): CurvePredictorJson 
 
 /** @throws EspalierError INTERNAL when this is not a predictor that `encodePredictorState` wrote */
 export function parsePredictorState(json: unknown): PredictorState {
-  const parsed = predictorJsonSchema.safeParse(json)
+  const parsed = z.union([predictorJsonSchema, earlierJsonSchema]).safeParse(json)
   if (!parsed.success) throw invalid(z.prettifyError(parsed.error))
   const { data } = parsed
   const modules = data.modules.length
@@ -94,13 +102,7 @@ export function parsePredictorState(json: unknown): PredictorState {
     parameters: Float64Array.from(data.parameters),
     noise: data.noise,
     covarianceRoot: decodeFloats(data.covarianceRoot),
-    forest: {
-      roots: Int32Array.from(data.forest.roots),
-      features: Int32Array.from(data.forest.features),
-      thresholds: Float64Array.from(data.forest.thresholds),
-      left: Int32Array.from(data.forest.left),
-      values: Float64Array.from(data.forest.values),
-    },
+    residual: data.residual && decodeResidual(data.residual, modules),
     intervalScale: data.intervalScale,
     evaluations: data.evaluations,
     ...(data.related ? { related: true } : {}),
@@ -114,12 +116,37 @@ export function parsePredictorState(json: unknown): PredictorState {
   return state
 }
 
+function encodeResidual({ smoothness, kept, logRises, noise, weights }: ResidualProcess) {
+  return {
+    smoothness: { ...smoothness },
+    kept: encodeFloats(Float32Array.from(kept.flat())),
+    logRises: [...logRises],
+    noise: [...noise],
+    weights: [...weights],
+  }
+}
+
+function decodeResidual(json: z.infer<typeof residualSchema>, modules: number): ResidualProcess {
+  const samples = json.weights.length
+  const flat = [...decodeFloats(json.kept)]
+  checkLength('residual.kept', flat.length, samples * modules)
+  checkLength('residual.logRises', json.logRises.length, samples)
+  checkLength('residual.noise', json.noise.length, samples)
+  return {
+    smoothness: json.smoothness,
+    kept: json.weights.map((_, sample) => flat.slice(sample * modules, (sample + 1) * modules)),
+    logRises: Float64Array.from(json.logRises),
+    noise: Float64Array.from(json.noise),
+    weights: Float64Array.from(json.weights),
+  }
+}
+
 function checkLength(name: string, found: number, expected: number): void {
   if (found !== expected) throw invalid(`${name} has ${found} numbers, expected ${expected}`)
 }
 
 function invalid(reason: string): EspalierError {
-  return new EspalierError('INTERNAL', `The stored predictor is not of format espalier-predictor/1: ${reason}`)
+  return new EspalierError('INTERNAL', `The stored predictor is not of format ${PREDICTOR_FORMAT}: ${reason}`)
 }
 
 function encodeFloats(values: Float32Array): string {

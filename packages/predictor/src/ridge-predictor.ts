@@ -48,7 +48,7 @@ export function createRidgePredictor(state: RidgeState): Predictor {
   return {
     summary: {
       evaluations: state.evaluations,
-      residualTrees: 0,
+      residualSamples: 0,
       noise: state.noise,
       intervalScale: state.intervalScale,
     },

@@ -28,12 +28,14 @@ describe('a predictor of the bundled model', () => {
     expect(predictor.summary.evaluations).toBe(size)
   })
 
-  it('grows residual trees where they pay, and no more than it may', () => {
-    const { options } = drawDemoEvaluations(240, 1)
-    const trees = (mostTrees?: number) =>
-      trainPredictor({ ...options, ...(mostTrees === undefined ? {} : { mostTrees }) }).summary.residualTrees
-    expect(trees()).toBeGreaterThan(8)
-    expect([trees(8), trees(0)]).toEqual([8, 0])
+  it('adds a residual process where it pays, and only if it may', () => {
+    const samplesOf = (size: number, withResidual?: boolean) => {
+      const { options } = drawDemoEvaluations(size, 1)
+      const given = withResidual === undefined ? options : { ...options, withResidual }
+      return trainPredictor(given).summary.residualSamples
+    }
+    const policies = 240 - 17
+    expect([samplesOf(240), samplesOf(240, false), samplesOf(20)]).toEqual([policies, 0, 0])
   })
 
   it('says honestly how far it may be off', () => {
@@ -106,11 +108,6 @@ describe('a predictor of the bundled model', () => {
     const revived = predictorFromJSON(JSON.parse(JSON.stringify(predictor)))
     const [one, other] = [predictor, revived].map((each) => each.drawScorer?.(createRandomGenerator(3, 'draws')))
     for (const { kept } of heldOut) expect(other?.(kept)).toBe(one?.(kept))
-  })
-
-  it('uses trees when there is something left to learn, and not on a handful of evaluations', () => {
-    expect(trainPredictor(drawDemoEvaluations(240, 1).options).summary.residualTrees).toBeGreaterThan(0)
-    expect(trainPredictor(drawDemoEvaluations(20, 1).options).summary.residualTrees).toBe(0)
   })
 
   it('is the same again from the same evaluations, and from its JSON', () => {
@@ -187,10 +184,10 @@ describe('a predictor of any model from any evaluations', () => {
     )
   })
 
-  it('never predicts that removing more helps, as long as no trees say so', () => {
+  it('never predicts that removing more helps, as long as no residual says so', () => {
     const { options } = drawDemoEvaluations(25, 3)
     const predictor = trainPredictor(options)
-    expect(predictor.summary.residualTrees).toBe(0)
+    expect(predictor.summary.residualSamples).toBe(0)
     const score = predictor.createScorer()
     const start = options.model.modules.map(({ units }) => Math.ceil(0.8 * units))
     for (const { index, units } of options.model.modules) {

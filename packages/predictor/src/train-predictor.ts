@@ -1,4 +1,4 @@
-import { createRandomGenerator, type PrunableModel, type UnitRanking } from '@espalier/pruning'
+import type { PrunableModel, UnitRanking } from '@espalier/pruning'
 import { calibrateInterval } from './calibrate-interval.js'
 import { createPredictor, type Predictor } from './create-predictor.js'
 import { crossValidate, curveResiduals, predictsBetter } from './cross-validation.js'
@@ -7,7 +7,7 @@ import { type CurveFit, type CurvePrior, createCurvePrior, fitCurve, type Sample
 import { locateProbes, type Observation } from './locate-probes.js'
 import { createCoordinates, type ModuleScale } from './module-coordinates.js'
 import { parsePredictorState } from './predictor-state.js'
-import { growForest } from './regression-trees.js'
+import { conditionProcess, createResidualSamples } from './residual-process.js'
 import { logOfRise } from './rise.js'
 import { createTrainingSet, type TrainingEvaluation } from './training-set.js'
 import { createTransferPrior } from './transfer-prior.js'
@@ -30,12 +30,12 @@ export interface TrainPredictorOptions {
    * this one starts from, if that predicts evaluations held out better.
    */
   readonly related?: unknown
-  /** Most residual trees; 0: the curve model alone. Left out: as many as pay. */
-  readonly mostTrees?: number
+  /** Whether a residual process may be added to the curve model; by default it is where it pays. */
+  readonly withResidual?: boolean
 }
 
 /**
- * Trains a predictor of log-perplexity: curve model, residual trees where they pay, calibrated 90 % intervals.
+ * Trains a predictor of log-perplexity: curve model, residual process where it pays, calibrated 90 % intervals.
  *
  * @throws EspalierError EVALUATION_NOT_FINITE, POLICY_LAYER_COUNT, POLICY_UNIT_OUT_OF_RANGE; REQUEST_INVALID when there
  * is no evaluation at all
@@ -44,9 +44,8 @@ export function trainPredictor({
   model,
   rankings,
   evaluations,
-  seed,
   related,
-  mostTrees,
+  withResidual = true,
 }: TrainPredictorOptions): Predictor {
   const scale = createModuleScale(model, rankings)
   const {
@@ -69,8 +68,9 @@ export function trainPredictor({
   const samples = createSamples(observations, deviations)
   const cold = fitBy(curve, createCurvePrior(curve), samples)
   const [prior, fit] = related === undefined ? cold : preferRelated(curve, cold, samples, free, related)
-  const randomOf = (...path: (string | number)[]) => createRandomGenerator(seed, 'predictor', ...path)
-  const { trees, scores } = crossValidate(curve, prior, samples, free, fit, randomOf, mostTrees)
+  const residual = withResidual ? createResidualSamples(scale.units, samples.kept, free) : null
+  const { smoothness, scores } = crossValidate(curve, prior, samples, free, fit, residual)
+  const measured = { residuals: curveResiduals(curve, fit, samples), deviations }
   return createPredictor({
     scale,
     probes,
@@ -78,7 +78,8 @@ export function trainPredictor({
     parameters: fit.parameters,
     noise: fit.noise,
     covarianceRoot: Float32Array.from(fit.covarianceRoot),
-    forest: growForest(samples.kept, curveResiduals(curve, fit, samples), trees, randomOf('trees')),
+    residual:
+      residual && smoothness && conditionProcess(residual, smoothness, samples.kept, samples.logRises, measured),
     intervalScale: calibrateInterval(scores.map((heldOut, k) => ({ heldOut, honest: honestScores[free[k] ?? -1] }))),
     evaluations: distinct.length,
     ...(prior === cold[0] ? {} : { related: true }),

@@ -107,7 +107,7 @@ function resultOf(step: StepRecord, steps: readonly StepRecord[], options: Simul
       return { logPerplexity, perplexity: Math.exp(logPerplexity), nll, tokens, seconds: 1 }
     }
     case 'train':
-      return { evaluations: 1, residualTrees: 0, noise: 0.1, intervalScale: 1.6, seconds: 1 }
+      return { evaluations: 1, residualSamples: 0, noise: 0.1, intervalScale: 1.6, seconds: 1 }
     case 'propose': {
       const random = createRandomGenerator(settings.seed, 'propose', step.round)
       const { count, draws = 0 } = step.payload

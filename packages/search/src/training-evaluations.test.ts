@@ -73,7 +73,7 @@ describe('what a predictor learns from', () => {
     const proposal = { ...evaluateStep(1, denseNll, { purpose: 'proposal', predicted }), round: 2 }
     const train: StepRecord = {
       ...{ kind: 'train', round: 2, index: 0, state: 'DONE', payload: {}, error: null },
-      result: { evaluations: 1, residualTrees: 0, noise: 0.1, intervalScale: 1.3, seconds: 1 },
+      result: { evaluations: 1, residualSamples: 0, noise: 0.1, intervalScale: 1.3, seconds: 1 },
     }
     const learnt = trainingEvaluations([proposal as StepRecord, train, dense], settings, method)
     expect(learnt.map((evaluation) => evaluation.predicted)).toEqual([undefined, { ...predicted, intervalScale: 1.3 }])

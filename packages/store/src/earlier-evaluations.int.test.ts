@@ -222,7 +222,7 @@ describe('the related model that a search starts from', () => {
       const lease = await store.steps.claim(String(advanced?.created[0]?.id), { workerId: 'w', leaseMs: 60_000 })
       if (lease?.kind !== 'train') throw new Error('no lease')
       const predictor = { parameters: { name, round }, onnx: new Uint8Array(1), summary: {} }
-      await store.steps.complete(lease, { evaluations: 9, residualTrees: 0, noise: 0.1, seconds: 1 }, { predictor })
+      await store.steps.complete(lease, { evaluations: 9, residualSamples: 0, noise: 0.1, seconds: 1 }, { predictor })
     }
     await store.searches.advance(search.id, () => planOf([], { state: 'SUCCEEDED' }))
     return model

@@ -39,7 +39,7 @@ describe('what is written with a result', () => {
     const predictor = { parameters: { s: [0.1, 1e-300, 3] }, onnx, summary: { noise: 0.02 } }
     await expect(store.predictors.loadOnnx(search.id, 2)).rejects.toMatchObject({ code: 'RESOURCE_NOT_FOUND' })
     await expect(store.predictors.loadParameters(search.id, 2)).rejects.toMatchObject({ code: 'RESOURCE_NOT_FOUND' })
-    await store.steps.complete(lease, { evaluations: 30, residualTrees: 0, noise: 0.02, seconds: 1 }, { predictor })
+    await store.steps.complete(lease, { evaluations: 30, residualSamples: 0, noise: 0.02, seconds: 1 }, { predictor })
     expect(await store.predictors.loadParameters(search.id, 2)).toEqual(predictor.parameters)
     expect(Buffer.from(await store.predictors.loadOnnx(search.id, 2)).equals(Buffer.from(onnx))).toBe(true)
   })

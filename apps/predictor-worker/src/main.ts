@@ -29,7 +29,7 @@ await runUntilStopped({
       logger,
       config,
       concurrency: 1,
-      details: { training: 'curve model with residual trees', scoring: 'onnxruntime cpu' },
+      details: { training: 'curve model with residual process', scoring: 'onnxruntime cpu' },
       processors: {
         train: (lease, step) => processTrain({ store, artifacts, kept }, lease, step),
         score: (lease) => processScore({ store, kept }, lease),

@@ -37,7 +37,7 @@ function anyNetwork(modules: number, seed: number): PolicyNetworkCheckpoint {
   return { format: 'espalier-policy-network/1', modules, hiddenUnits, weights }
 }
 
-/** Steps up and down a block, like those of a forest of small trees. */
+/** Steps up and down a block, like those of a predictor that is not smooth. */
 const STEPS = 12
 
 /** A rise that adds up and bends, with small steps in it when `uneven`. */

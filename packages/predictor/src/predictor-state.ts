@@ -23,8 +23,8 @@ export interface PredictorState {
   readonly related?: true | undefined
 }
 
-export const PREDICTOR_FORMAT = 'espalier-predictor/2'
-export const EARLIER_FORMAT = 'espalier-predictor/1'
+const PREDICTOR_FORMAT = 'espalier-predictor/2'
+const EARLIER_FORMAT = 'espalier-predictor/1'
 
 const finite = z.number()
 const numbers = z.array(finite)

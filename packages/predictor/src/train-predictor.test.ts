@@ -163,6 +163,26 @@ const anyTraining = fc
     return { options: { model, rankings, evaluations, seed }, policies: Array.from({ length: 10 }, randomKept) }
   })
 
+describe('a predictor that was stored', () => {
+  it('by a version that grew trees is the curve that they were added to', () => {
+    const { options, heldOut } = drawDemoEvaluations(240, 1)
+    const curve = trainPredictor({ ...options, withResidual: false })
+    const { residual: _, ...fields } = JSON.parse(JSON.stringify(curve))
+    const forest = { roots: [0], features: [-1], thresholds: [0], left: [0], values: [0.1] }
+    const revived = predictorFromJSON({ ...fields, format: 'espalier-predictor/1', forest })
+    for (const { kept } of heldOut) expect(revived.predict(kept)).toEqual(curve.predict(kept))
+    expect(JSON.stringify(revived)).toBe(JSON.stringify(curve))
+  })
+
+  it('is refused where its residual process does not fit its modules', () => {
+    const json = JSON.parse(JSON.stringify(trainPredictor(drawDemoEvaluations(240, 1).options)))
+    const { residual } = json
+    const broken = { ...json, residual: { ...residual, weights: residual.weights.slice(1) } }
+    expect(() => predictorFromJSON(broken)).toThrow(/residual.kept has 3568 numbers, expected 3552/)
+    expect(() => predictorFromJSON({ ...json, residual: { ...residual, noise: [1] } })).toThrow(/residual.noise has 1/)
+  })
+})
+
 describe('a predictor of any model from any evaluations', () => {
   it('gives finite numbers in order, by table and by prediction alike', () => {
     fc.assert(

@@ -57,7 +57,7 @@ async function runPredictorAccuracy(context: PartContext): Promise<PartResult> {
       `predicts all others; means over ${orders.length} orders of the random policies. Normalised perplexity is perplexity ` +
       'divided by that of the dense model; the paper does not say how it normalises. *Within bins*: Spearman ' +
       `correlation among policies of nearly the same sparsity, mean over the bins ${SPARSITY_BINS.join(', ')}: what a search needs. ` +
-      '`curve-alone` is our curve model without its residual trees; `curve` grows them where cross-validation says they pay.',
+      '`curve-alone` is our curve model without its residual process; `curve` adds it where cross-validation says it pays.',
     findings: findings(rows, sizes, dense),
     tables: [accuracyTable(rows, dense), binTable(trials, largest)],
     plots: [sizePlot(rows), calibrationPlot(trials, largest), scatterPlot(trials, largest)],

@@ -8,9 +8,8 @@ import {
 } from '@espalier/model-hub'
 import type { Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
+import { describeSeconds, withActivity } from './tell-activity.js'
 
-/** How often people are told how far a download is. */
-const tellEveryMs = 1_000
 /** Nobody stands and waits for it: a hub that is away for some minutes fails no search. */
 const attempts = 9
 
@@ -48,40 +47,22 @@ export async function locateText(
 }
 
 /** Runs a download and tells people how far it is. */
-async function download<T>(
+function download<T>(
   { store, hub }: DownloadContext,
   lease: Lease,
   step: StepContext,
   what: string,
   resolve: (options: ModelHubOptions) => Promise<T>,
 ): Promise<T> {
-  let latest: string | null = null
-  let told: string | null = null
-  let telling = Promise.resolve()
-  /** One after the other. Only for people: what cannot be told now is told the next time. */
-  const tell = (activity: string | null) => {
-    if (activity === told) return
-    told = activity
-    telling = telling
-      .then(() => store.steps.reportActivity(lease, activity))
-      .catch((err: unknown) => step.logger.warn({ err }, 'the progress of a download was not recorded'))
-  }
-  const timer = setInterval(() => tell(latest), tellEveryMs)
-  const onProgress = (progress: DownloadProgress) => {
-    latest = `downloading ${what}: ${describeProgress(progress)}`
-  }
-  try {
-    return await resolve({ attempts, ...hub, signal: step.signal, onProgress })
-  } finally {
-    clearInterval(timer)
-    tell(null)
-    await telling
-  }
+  return withActivity({ store }, lease, step, (tell) => {
+    const onProgress = (progress: DownloadProgress) => tell(`downloading ${what}: ${describeProgress(progress)}`)
+    return resolve({ attempts, ...hub, signal: step.signal, onProgress })
+  })
 }
 
 function describeProgress({ bytesDone, bytesTotal, etaSeconds }: DownloadProgress): string {
   const total = bytesTotal === null ? '' : ` of ${megabytes(bytesTotal)}`
-  const left = etaSeconds === null ? '' : `, about ${Math.ceil(etaSeconds / 60)} min left`
+  const left = etaSeconds === null ? '' : `, about ${describeSeconds(etaSeconds)} left`
   return `${megabytes(bytesDone)}${total} MB${left}`
 }
 

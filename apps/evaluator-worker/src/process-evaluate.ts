@@ -6,6 +6,7 @@ import type { EvaluationProtocol, Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
 import { locateModel } from './locate-sources.js'
 import { findPreparedModel } from './prepared-model.js'
+import { describeModules, withActivity } from './tell-activity.js'
 
 const { version: onnxruntime } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string }
 
@@ -17,18 +18,23 @@ export async function processEvaluate(context: EvaluatorContext, lease: Lease<'e
   const warm = await context.models.get(directory, await findPreparedModel(context.store, lease))
   const data = await context.searchData.read(lease, warm.prunable)
   const following = await context.store.steps.listFollowing(lease)
-  const measured = await warm.evaluator.measure({
-    keptIndices: selectKeptIndices(data.rankingsBy(method.metric), payload.keptUnits),
-    calibration: data.calibration,
-    ...method,
-    ids: await data.idsOf(payload.split),
-    windowLength: settings.windowLength,
-    windows: payload.windows,
-    // Policies under one method keep units by the same rankings: where counts agree, so do the units.
-    sharedModules: following.map((keptUnits) => countSharedModules(payload.keptUnits, keptUnits)),
-    // The dense pass is worth it for the few policies that are reported, not for each that is tried.
-    compareWithDense: payload.purpose === 'test',
-    signal: step.signal,
+  const ids = await data.idsOf(payload.split)
+  const measured = await withActivity(context, lease, step, (tell) => {
+    const describe = describeModules()
+    return warm.evaluator.measure({
+      keptIndices: selectKeptIndices(data.rankingsBy(method.metric), payload.keptUnits),
+      calibration: data.calibration,
+      ...method,
+      ids,
+      windowLength: settings.windowLength,
+      windows: payload.windows,
+      // Policies under one method keep units by the same rankings: where counts agree, so do the units.
+      sharedModules: following.map((keptUnits) => countSharedModules(payload.keptUnits, keptUnits)),
+      // The dense pass is worth it for the few policies that are reported, not for each that is tried.
+      compareWithDense: payload.purpose === 'test',
+      signal: step.signal,
+      onModule: (work) => tell(describe(work)),
+    })
   })
   const protocol: EvaluationProtocol = {
     windowLength: settings.windowLength,

@@ -7,7 +7,7 @@ import type { CalibrateRequest, CalibrationRecord, ModuleCalibration, RunOptions
 import { explainNotFinite } from './explain-not-finite.js'
 import type { FittingBatch } from './fit-batch.js'
 import { createGramRecorder, type GramRecorder } from './record-grams.js'
-import { Aborted, type CallControl, dataOf, defaultBatchWindows, findNotFinite, runWindows } from './run-windows.js'
+import { type CallControl, dataOf, defaultBatchWindows, findNotFinite, runWindows } from './run-windows.js'
 
 export interface GramSettings {
   readonly gramMemoryBytes: number
@@ -28,9 +28,6 @@ export async function calibrateModel(
 ): Promise<CalibrationRecord> {
   checkWindows(tokens, model.shape)
   if (tokens.elimination) checkElimination(model.shape)
-  const checkAborted = () => {
-    if (control.isAborted()) throw new Aborted()
-  }
   const recorder = await createGramRecorder(model.shape, {
     wanted: tokens.gram ?? false,
     memoryBytes: settings.gramMemoryBytes,
@@ -47,7 +44,7 @@ export async function calibrateModel(
       await refuseNotFinite(model, module, described)
       modules.push({ ...described, gram: recorder.grams[module] ?? null })
     }
-    const errors = tokens.elimination ? await eliminateUnits(model, modules, checkAborted) : []
+    const errors = tokens.elimination ? await eliminateUnits(model, modules, control) : []
     const { scratchFile } = recorder
     const complete = modules.map((module, index) => ({ ...module, eliminationErrors: errors[index] }))
     const record = { modules: complete, windows: tokens.windows, windowLength: tokens.windowLength }

@@ -42,28 +42,32 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
     throw error
   }
   const keyOf = createKeys()
-  const measure: Evaluator['measure'] = ({ signal, onProgress, ...given }) => {
+  const measure: Evaluator['measure'] = ({ signal, onProgress, onModule, ...given }) => {
     const request = { ...given, ids: copyUsed(given), calibrationKey: keyOf(given.calibration) }
-    return thread.call('measure', { model, request }, { signal, onProgress })
+    return thread.call('measure', { model, request }, { signal, onProgress, onModule })
   }
   const scratchFiles: string[] = []
   return {
     precision,
     measure,
     measureMany: (request) => measureMany(measure, request),
-    measureContinuations: async ({ signal, onProgress, sequences, ...given }) => {
+    measureContinuations: async ({ signal, onProgress, onModule, sequences, ...given }) => {
       const started = performance.now()
       checkSequences(sequences)
       const batches = planRows(sequences, model.batchWindows)
       const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0)
       const request = { ...given, sequences: sequences.length, batches, calibrationKey: keyOf(given.calibration) }
       const report = onProgress && ((tokensDone: number) => onProgress(tokensDone, tokens))
-      const found = await thread.call('measureContinuations', { model, request }, { signal, onProgress: report })
+      const found = await thread.call(
+        'measureContinuations',
+        { model, request },
+        { signal, onProgress: report, onModule },
+      )
       return { logLikelihoods: Array.from(found), tokens, seconds: (performance.now() - started) / 1000 }
     },
-    calibrate: async ({ signal, onProgress, ...tokens }) => {
+    calibrate: async ({ signal, onProgress, onModule, ...tokens }) => {
       const call = { model, tokens: { ...tokens, ids: copyUsed(tokens) } }
-      const record = await thread.call('calibrate', call, { signal, onProgress })
+      const record = await thread.call('calibrate', call, { signal, onProgress, onModule })
       if (record.scratchFile !== undefined) scratchFiles.push(record.scratchFile)
       return record
     },

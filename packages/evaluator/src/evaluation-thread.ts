@@ -35,6 +35,7 @@ port.on('message', async ({ call, abort }: ThreadRequest) => {
   const control: CallControl = {
     isAborted: () => Atomics.load(abort, 0) !== 0,
     report: (windowsDone) => reply({ kind: 'progress', windowsDone }),
+    reportModule: (work) => reply({ kind: 'module', work }),
   }
   try {
     reply({ kind: 'done', value: await answer(call, control) })

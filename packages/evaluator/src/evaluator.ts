@@ -36,6 +36,16 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined
   /** Called with the windows done so far, after every batch. */
   readonly onProgress?: ((windowsDone: number) => void) | undefined
+  /** Called before each module of work that is not done window by window. */
+  readonly onModule?: ((work: ModuleWork) => void) | undefined
+}
+
+/** Work on one module after the other: eliminating units for the metric obs, or fitting the weights of least squares. */
+export interface ModuleWork {
+  readonly task: 'eliminate' | 'fit'
+  /** Modules done, and all of them. */
+  readonly done: number
+  readonly modules: number
 }
 
 export interface MeasureRequest extends WindowedTokens, RunOptions {

@@ -22,6 +22,7 @@ import type { GramSettings } from './calibrate-model.js'
 import type { CalibrationRecord, ModuleCalibration } from './evaluator.js'
 import { FactorFiles } from './factor-files.js'
 import { outputOf, readProblem } from './read-problem.js'
+import { type CallControl, checkAborted } from './run-windows.js'
 
 /** Share of the memory for Gram matrices that factorisations and fitted weights may take once those are recorded. */
 const cacheShare = 0.5
@@ -70,14 +71,17 @@ export class FittedWeights {
    * For every module from the first wanted one that keeps some units and not all, [hidden, kept input channels] in the
    * precision of the model's weights, so that an exported model holds exactly what is measured.
    */
-  async fit(request: FitRequest, checkAborted: () => void): Promise<ReadonlyMap<number, Float32Array>> {
+  async fit(request: FitRequest, control: CallControl): Promise<ReadonlyMap<number, Float32Array>> {
     const started = performance.now()
     const fitted = new Map<number, Float32Array>()
-    for (const module of createPrunableModel(this.#model.shape).modules) {
+    const { modules } = createPrunableModel(this.#model.shape)
+    const stopIfAborted = () => checkAborted(control)
+    for (const module of modules) {
       const kept = request.keptIndices[module.index] ?? []
       if (module.index < request.firstModule || kept.length === 0 || kept.length === module.units) continue
-      checkAborted()
-      fitted.set(module.index, await this.#fitModule(request, module, kept, checkAborted))
+      stopIfAborted()
+      control.reportModule({ task: 'fit', done: module.index, modules: modules.length })
+      fitted.set(module.index, await this.#fitModule(request, module, kept, stopIfAborted))
     }
     this.#seconds += (performance.now() - started) / 1000
     return fitted
@@ -97,7 +101,7 @@ export class FittedWeights {
     request: FitRequest,
     module: PruningModule,
     kept: readonly number[],
-    checkAborted: () => void,
+    stopIfAborted: () => void,
   ): Promise<Float32Array> {
     const key = `${request.calibrationKey}/${module.index}/${kept.join(',')}`
     const known = this.#solutions.find(key)
@@ -106,8 +110,8 @@ export class FittedWeights {
     const order = this.#sharedOrder(request, module, kept)
     const weight =
       order === null
-        ? await this.#solveAlone(request, module, kept, checkAborted)
-        : await this.#solveShared(request, module, order, length, checkAborted)
+        ? await this.#solveAlone(request, module, kept, stopIfAborted)
+        : await this.#solveShared(request, module, order, length, stopIfAborted)
     const solved = roundFloats(weight, outputOf(this.#model, module).dtype)
     this.#solutions.set(key, solved, solved.byteLength)
     return solved
@@ -126,7 +130,7 @@ export class FittedWeights {
     module: PruningModule,
     order: readonly number[],
     length: number,
-    checkAborted: () => void,
+    stopIfAborted: () => void,
   ): Promise<Float32Array> {
     const key = `${request.calibrationKey}/${module.index}/${request.metric}`
     const levels: SolutionLevels = {
@@ -146,9 +150,9 @@ export class FittedWeights {
     }
     const known = this.#storedFactors.get(key)
     if (known === undefined && (await this.#files.freeBytes()) < allBytes) {
-      return this.#solveAlone(request, module, order.slice(0, length), checkAborted)
+      return this.#solveAlone(request, module, order.slice(0, length), stopIfAborted)
     }
-    const factor = known ?? (await this.#factorIntoFile(key, request, module, order, checkAborted))
+    const factor = known ?? (await this.#factorIntoFile(key, request, module, order, stopIfAborted))
     this.#storedFactors.set(key, factor)
     return solveStoredLeastSquares(factor, length, levels)
   }
@@ -158,7 +162,7 @@ export class FittedWeights {
     request: FitRequest,
     module: PruningModule,
     units: readonly number[],
-    checkAborted: () => void,
+    stopIfAborted: () => void,
   ): Promise<Float32Array> {
     const { shape } = this.#model
     const { length } = inputChannelsOf(shape, module, units)
@@ -168,7 +172,7 @@ export class FittedWeights {
     const name = `alone/${module.index}`
     try {
       return await solveStoredLeastSquares(
-        await this.#factorIntoFile(name, request, module, units, checkAborted),
+        await this.#factorIntoFile(name, request, module, units, stopIfAborted),
         length,
       )
     } finally {
@@ -186,12 +190,12 @@ export class FittedWeights {
     request: FitRequest,
     module: PruningModule,
     units: readonly number[],
-    checkAborted: () => void,
+    stopIfAborted: () => void,
   ): Promise<StoredLeastSquaresFactor> {
     const order = inputChannelsOf(this.#model.shape, module, units)
     const storage = await this.#files.create(name, order.length)
     const problem = await readProblem(this.#model, statisticsOf(request, module), module)
-    return factorLeastSquaresInto(storage, problem, order, this.#memoryBytes, checkAborted)
+    return factorLeastSquaresInto(storage, problem, order, this.#memoryBytes, stopIfAborted)
   }
 }
 

@@ -15,6 +15,7 @@ export type {
   Measurement,
   MeasureRequest,
   ModuleCalibration,
+  ModuleWork,
   RunOptions,
   ScoredSequence,
   WindowedTokens,

@@ -10,7 +10,7 @@ import { readFloat64Range } from '@espalier/tensor-files'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { readCalibration, writeCalibration } from './calibration-file.js'
 import { createEvaluator } from './create-evaluator.js'
-import type { CalibrationRecord, Evaluator } from './evaluator.js'
+import type { CalibrationRecord, Evaluator, ModuleWork } from './evaluator.js'
 import { checkGramDisk, gramBytesOf, planGramPasses } from './gram-memory.js'
 
 const repository = fileURLToPath(new URL('../../..', import.meta.url))
@@ -130,7 +130,9 @@ describe('Gram matrices', () => {
 
 describe('eliminating units', () => {
   it('gives a ranking that a calibration file keeps, under which weights are fitted', async () => {
-    const record = await evaluator.calibrate({ ids, windowLength, windows, gram: true, elimination: true })
+    const told: ModuleWork[] = []
+    const onModule = (work: ModuleWork) => told.push(work)
+    const record = await evaluator.calibrate({ ids, windowLength, windows, gram: true, elimination: true, onModule })
     const directory = await mkdtemp(join(tmpdir(), 'espalier-elimination-'))
     const file = join(directory, 'calibration.safetensors')
     await writeCalibration(file, record)
@@ -145,7 +147,11 @@ describe('eliminating units', () => {
     const keptIndices = selectKeptIndices(rankings, uniformPolicy(model, 0.5))
     const policy = { ids, windowLength, windows, keptIndices, calibration: read } as const
     const fitted = { ...policy, compensation: 'least-squares' } as const
-    const [ranked, alone] = [await evaluator.measure({ ...fitted, metric: 'obs' }), await evaluator.measure(fitted)]
+    const ranked = await evaluator.measure({ ...fitted, metric: 'obs', onModule })
+    const alone = await evaluator.measure(fitted)
+    const modules = model.modules.length
+    const eachOf = (task: 'eliminate' | 'fit') => model.modules.map(({ index }) => ({ task, done: index, modules }))
+    expect(told).toEqual([...eachOf('eliminate'), ...eachOf('fit')])
     ranked.nll.forEach((value, window) => {
       expect(relativeError(value, alone.nll[window] ?? Number.NaN)).toBeLessThan(1e-5)
     })

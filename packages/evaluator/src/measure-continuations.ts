@@ -6,7 +6,7 @@ import { explainNotFinite } from './explain-not-finite.js'
 import type { RowBatch } from './plan-rows.js'
 import type { PolicyRequest, PolicySession } from './policy-session.js'
 import { checkPolicy, preparePolicyFeeds } from './prepare-policy-feeds.js'
-import { Aborted, type CallControl, dataOf, findNotFinite } from './run-windows.js'
+import { type CallControl, checkAborted, dataOf, findNotFinite } from './run-windows.js'
 
 /** A request of `Evaluator.measureContinuations`, planned. */
 export interface PlannedContinuations
@@ -28,7 +28,7 @@ export async function measureContinuations(
   const logLikelihoods = new Float64Array(request.sequences)
   let tokensDone = 0
   for (const { ids, rows, length, spans, tokens } of request.batches) {
-    if (control.isAborted()) throw new Aborted()
+    checkAborted(control)
     const batch = createInt64Tensor(ids, [rows, length])
     const all = { firstModule: 0, state: null, wanted: [] }
     const stateFeeds = prefixStates === null ? {} : createStateFeeds(model.shape, batch, all)

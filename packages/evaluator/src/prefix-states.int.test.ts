@@ -18,7 +18,7 @@ const tokens = {
   windowLength: 32,
   windows: 3,
 }
-const control = { isAborted: () => false, report: () => {} }
+const control = { isAborted: () => false, report: () => {}, reportModule: () => {} }
 
 describe('measuring with what an earlier policy left', () => {
   let policySession: PolicySession

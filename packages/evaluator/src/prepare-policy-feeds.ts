@@ -5,7 +5,7 @@ import { allIndices, createPolicyFeeds } from './create-policy-feeds.js'
 import type { CalibrationRecord } from './evaluator.js'
 import type { FitRequest } from './fitted-weights.js'
 import type { PolicyRequest, PolicySession } from './policy-session.js'
-import { Aborted, type CallControl } from './run-windows.js'
+import type { CallControl } from './run-windows.js'
 
 /** A policy that can be measured. */
 export interface CheckedPolicy extends Omit<FitRequest, 'firstModule' | 'calibration'> {
@@ -40,12 +40,9 @@ export async function preparePolicyFeeds(
   firstModule: number,
   control: CallControl,
 ): Promise<Record<string, Tensor>> {
-  const checkAborted = () => {
-    if (control.isAborted()) throw new Aborted()
-  }
   const fitted =
     isFitted && calibration !== null
-      ? await fittedWeights.fit({ ...policy, calibration, firstModule }, checkAborted)
+      ? await fittedWeights.fit({ ...policy, calibration, firstModule }, control)
       : new Map<number, Float32Array>()
   return createPolicyFeeds(model.shape, policy.keptIndices, calibration, fitted)
 }

@@ -2,7 +2,7 @@ import { EspalierError } from '@espalier/contracts'
 import { tokensPerRun } from '@espalier/cost-model'
 import type { Tensor } from 'onnxruntime-node'
 import { createInt64Tensor } from './create-int64-tensor.js'
-import type { DenseComparison, Measurement, WindowedTokens } from './evaluator.js'
+import type { DenseComparison, Measurement, ModuleWork, WindowedTokens } from './evaluator.js'
 
 /** Thrown inside the evaluation thread when the caller has given up. */
 export class Aborted extends Error {}
@@ -11,6 +11,12 @@ export class Aborted extends Error {}
 export interface CallControl {
   isAborted(): boolean
   report(windowsDone: number): void
+  reportModule(work: ModuleWork): void
+}
+
+/** @throws Aborted */
+export function checkAborted(control: CallControl): void {
+  if (control.isAborted()) throw new Aborted()
 }
 
 export function defaultBatchWindows(windowLength: number): number {
@@ -29,7 +35,7 @@ export async function runWindows(
   run: (batch: Tensor, firstWindow: number) => Promise<void>,
 ): Promise<void> {
   for (let first = 0; first < windows; first += batchWindows) {
-    if (control.isAborted()) throw new Aborted()
+    checkAborted(control)
     const count = Math.min(batchWindows, windows - first)
     const batch = ids.subarray(first * windowLength, (first + count) * windowLength)
     await run(createInt64Tensor(batch, [count, windowLength]), first)

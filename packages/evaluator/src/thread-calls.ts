@@ -1,7 +1,14 @@
 import type { LatencyTable, Precision, RecordedError, WeightPrecision } from '@espalier/contracts'
 import type { GramSettings } from './calibrate-model.js'
 import type { SessionSettings } from './create-session.js'
-import type { CalibrateRequest, CalibrationRecord, Measurement, RunOptions, WindowedTokens } from './evaluator.js'
+import type {
+  CalibrateRequest,
+  CalibrationRecord,
+  Measurement,
+  ModuleWork,
+  RunOptions,
+  WindowedTokens,
+} from './evaluator.js'
 import type { PlannedContinuations } from './measure-continuations.js'
 import type { LogitsMeasurement } from './measure-logits.js'
 import type { PolicyRequest } from './policy-session.js'
@@ -58,6 +65,7 @@ export interface ThreadRequest {
 
 export type ThreadReply =
   | { readonly kind: 'progress'; readonly windowsDone: number }
+  | { readonly kind: 'module'; readonly work: ModuleWork }
   | { readonly kind: 'done'; readonly value: ThreadResults[ThreadCallKind] }
   | { readonly kind: 'aborted' }
   | { readonly kind: 'failed'; readonly error: RecordedError }

@@ -55,7 +55,7 @@ export class ThreadClient {
   #run<K extends ThreadCallKind>(
     kind: K,
     payload: ThreadPayload<K>,
-    { signal, onProgress }: RunOptions,
+    { signal, onProgress, onModule }: RunOptions,
   ): Promise<ThreadResults[K]> {
     const worker = this.#worker ?? this.#start()
     const abort = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
@@ -71,6 +71,7 @@ export class ThreadClient {
       }
       const onReply = (reply: ThreadReply) => {
         if (reply.kind === 'progress') onProgress?.(reply.windowsDone)
+        else if (reply.kind === 'module') onModule?.(reply.work)
         else if (reply.kind === 'failed') settle(() => reject(reviveError(reply.error)))
         // Its last batch may have been done before it was told to stop.
         else if (signal?.aborted) settle(() => reject(signal.reason))

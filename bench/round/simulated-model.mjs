@@ -2,11 +2,14 @@ import { createPrunableModel, createRandomGenerator, rankUnits } from '@espalier
 
 /** Log-perplexity of the dense model. */
 const DENSE = 2.5
-const NOISE = 0.004
+const NOISE = 0.001
+/** How much neighbouring modules act together, as a share of what they do alone, standard deviation. */
+const INTERACTION = 0.5
 
 /**
- * A model that needs no measuring: damages of modules add up and bend into the rise of log-perplexity, with a little
- * noise that follows from the policy. Middle layers matter least, as in real models.
+ * A model that needs no measuring: damages of modules add up, those of neighbours act together, and the sum bends into
+ * the rise of log-perplexity, with a little noise that follows from the policy. Middle layers matter least, as in real
+ * models.
  */
 export function createSimulatedModel(shape, seed) {
   const model = createPrunableModel(shape)
@@ -19,7 +22,8 @@ export function createSimulatedModel(shape, seed) {
   const rankings = model.modules.map(({ units }) =>
     rankUnits(Float64Array.from({ length: units }, () => Math.exp(1.2 * random.normal()))),
   )
-  const simulated = { model, damages, rankings, seed }
+  const interactions = damages.map(() => INTERACTION * random.normal())
+  const simulated = { model, damages, interactions, rankings, seed }
   return {
     shape,
     model,
@@ -45,11 +49,13 @@ export function denseAndProbes({ modules }) {
 }
 
 /** What an evaluator would record. */
-function measure({ model, damages, rankings, seed }, { keptUnits, windows, split }, { windowLength }) {
-  let damage = 0
-  for (const { index } of model.modules) {
-    damage += damages[index] * rankings[index].removedShare[keptUnits[index]] ** 1.3
-  }
+function measure({ model, damages, interactions, rankings, seed }, { keptUnits, windows, split }, { windowLength }) {
+  const alone = model.modules.map(({ index }) => damages[index] * rankings[index].removedShare[keptUnits[index]] ** 1.3)
+  const together = alone.map((damage, index) => interactions[index] * Math.sqrt(damage * (alone[index + 1] ?? 0)))
+  const damage = Math.max(
+    0,
+    [...alone, ...together].reduce((sum, value) => sum + value, 0),
+  )
   const random = createRandomGenerator(seed, 'noise', split, keptUnits.join())
   const logPerplexity = DENSE + 3 * damage ** 1.2 + NOISE * random.normal()
   const tokens = windowLength - 1

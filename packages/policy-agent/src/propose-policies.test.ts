@@ -178,7 +178,12 @@ describe('proposePolicies with the network', () => {
   describe('with draws', () => {
     const [likely, possible] = [createSeparableDamage(demoModel, 4), createSeparableDamage(demoModel, 5)]
     const predictor = { ...likely, drawScorer: possible.createScorer }
-    const task = { ...baseTask, effort: { ...effort, drawScores: 12_000 }, agent: 'network' as const, predictor }
+    const task = {
+      ...baseTask,
+      effort: { ...effort, drawScores: 12_000, allDrawScores: 96_000 },
+      agent: 'network' as const,
+      predictor,
+    }
 
     it.each([
       { explores: false, drifted: false },

@@ -146,9 +146,10 @@ function drawForTarget(
   const [best] = proposed
   if (!drawScorer || !best) return []
   const random = createRandomGenerator(seed, 'draw', round, targetIndex)
+  const scores = Math.min(effort.drawScores, Math.floor(effort.allDrawScores / Math.max(1, draws)))
   const known = [...measured, ...proposed.map(({ kept }) => kept)]
   return drawProposals({
-    ...{ space, random, pool, best: best.kept, count: draws, scores: effort.drawScores },
+    ...{ space, random, pool, best: best.kept, count: draws, scores },
     roams: explores || drifted || false,
     drawScorer: () => drawScorer(random),
     isNew: (kept) => known.every((other) => space.distance(other, kept) > 0),

@@ -22,8 +22,9 @@ export interface SearchEffort {
   readonly spreadScores: number
   /** Policies scored to find one that may not stay near the optimum. */
   readonly noveltyScores: number
-  /** Policies scored to find one that is best by a draw. */
+  /** Policies scored to find one that is best by a draw, and most of them for all draws of a target together. */
   readonly drawScores: number
+  readonly allDrawScores: number
   readonly front: FrontEffort
 }
 
@@ -63,6 +64,7 @@ export function planEffort(modules: number, scoreMultiplications = 0): SearchEff
     spreadScores: atLeast(500, 24_000),
     noveltyScores: atLeast(250, 12_000),
     drawScores: atLeast(500, 12_000),
+    allDrawScores: atLeast(2_000, 48_000),
     front: planFront(modules, atLeast),
   }
 }

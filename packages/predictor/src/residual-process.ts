@@ -43,7 +43,7 @@ interface Measured {
 }
 
 /** Of more policies the newest: a score asks about all of them, and rounds come ever closer to what a search looks for. */
-const MOST_MEMBERS = 512
+const MOST_MEMBERS = 256
 /** Policies that tell the smoothness; of more, so many at equal distances. */
 const MOST_TELLING = 256
 const LENGTHS = [0.1, 0.2, 0.3]

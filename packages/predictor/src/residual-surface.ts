@@ -66,14 +66,17 @@ function createSimilarities(levels: Uint8Array, modules: number, length: number)
   }
 }
 
-/** Remembers the sums of the last policy: most of those an agent asks about differ from it in few modules. */
+/**
+ * Keeps the sums of an anchor: in each module the level on which the last two policies that were asked about agreed. An
+ * agent asks about variations of one policy, which is where the anchor soon lies; each costs what it differs from it by.
+ */
 function createResidual(
   units: readonly number[],
   { columns, byDifference }: Similarities,
   weights: Float64Array,
 ): Residual {
-  const last = new Int32Array(units.length)
-  const sums = new Int32Array(weights.length)
+  const [anchor, last] = [new Int32Array(units.length), new Int32Array(units.length).fill(-1)]
+  const [sums, moved] = [new Int32Array(weights.length), new Int32Array(weights.length)]
   for (const column of columns) {
     for (let i = 0; i < sums.length; i++) {
       sums[i] = (sums[i] as number) + (byDifference[LEVELS - 1 - (column[i] as number)] as number)
@@ -83,27 +86,43 @@ function createResidual(
   return (kept) => {
     for (let module = 0; module < last.length; module++) {
       const level = levelOf(kept[module] as number, units[module] as number)
-      const before = last[module] as number
-      if (level === before) continue
-      last[module] = level
-      moveSums(sums, byDifference, columns[module] as Uint8Array, before, level)
+      const from = anchor[module] as number
+      if (level !== last[module]) last[module] = level
+      else if (level !== from) {
+        moveSums(sums, sums, byDifference, columns[module] as Uint8Array, from, level)
+        anchor[module] = level
+      }
+    }
+    let current = sums
+    for (let module = 0; module < last.length; module++) {
+      const [from, level] = [anchor[module] as number, last[module] as number]
+      if (level === from) continue
+      moveSums(moved, current, byDifference, columns[module] as Uint8Array, from, level)
+      current = moved
     }
     let residual = 0
-    for (let i = 0; i < sums.length; i++) {
-      const sum = sums[i] as number
+    for (let i = 0; i < current.length; i++) {
+      const sum = current[i] as number
       residual += (weights[i] as number) * (sum * sum)
     }
     return residual * scale
   }
 }
 
-/** Takes one module from a level to another. */
-function moveSums(sums: Int32Array, byDifference: Int32Array, column: Uint8Array, from: number, to: number): void {
+/** Writes the sums of one module taken from a level to another. */
+function moveSums(
+  into: Int32Array,
+  sums: Int32Array,
+  byDifference: Int32Array,
+  column: Uint8Array,
+  from: number,
+  to: number,
+): void {
   const [fromStart, toStart] = [LEVELS - 1 + from, LEVELS - 1 + to]
   for (let i = 0; i < sums.length; i++) {
     const level = column[i] as number
     const moved = (byDifference[toStart - level] as number) - (byDifference[fromStart - level] as number)
-    sums[i] = (sums[i] as number) + moved
+    into[i] = (sums[i] as number) + moved
   }
 }
 

@@ -25,7 +25,7 @@ const targets = [0.2, 0.4]
 const effort: SearchEffort = {
   ...{ hiddenUnits: 8, trainingSteps: 4, retrainingSteps: 4, sparsitiesPerStep: 2, pairsPerSparsity: 4 },
   ...{ networkSamples: 4, crossEntropySteps: 1, crossEntropySamples: 4, population: 4 },
-  ...{ evolutionScores: 4, spreadScores: 4, noveltyScores: 2, drawScores: 4 },
+  ...{ evolutionScores: 4, spreadScores: 4, noveltyScores: 2, drawScores: 4, allDrawScores: 8 },
   front: { steps: 4_000, swaps: 2, anchors: 2, anchorScores: 50, anchorPopulation: 8 },
 }
 

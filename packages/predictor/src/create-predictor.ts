@@ -5,7 +5,7 @@ import { createDamageTables, createGrowthTable, type DamageTables } from './dama
 import { encodePredictorOnnx } from './encode-predictor-onnx.js'
 import { laplaceVariance } from './fit-curve.js'
 import { NORMAL_90 } from './interval-scale.js'
-import { checkKept, createCoordinates } from './module-coordinates.js'
+import { checkKept, createCoordinates, type ModuleCoordinates } from './module-coordinates.js'
 import { type Prediction, predictionOf } from './prediction.js'
 import { encodePredictorState, type PredictorState } from './predictor-state.js'
 import { createResidualSurface, type Residual } from './residual-surface.js'
@@ -51,9 +51,10 @@ export interface Predictor {
 
 const none: Residual = () => 0
 
-export function createPredictor(state: PredictorState): Predictor {
+/** @param coordinates of its scale and probes, where they are at hand */
+export function createPredictor(state: PredictorState, coordinates?: ModuleCoordinates): Predictor {
   const { scale, probes } = state
-  const curve = { scale, probes, coordinates: createCoordinates(scale, probes) }
+  const curve = { scale, probes, coordinates: coordinates ?? createCoordinates(scale, probes) }
   const tables = createDamageTables(curve, state.parameters)
   const covarianceRoot = Float64Array.from(state.covarianceRoot)
   const { evaluations, residual, noise, intervalScale, related } = state

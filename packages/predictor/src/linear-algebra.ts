@@ -85,19 +85,46 @@ export function solveCholesky(factor: Float64Array, n: number, b: Float64Array):
   return x
 }
 
+/** Rows of L^-1 that are taken together: the row they are added to is read and written once for all. */
+const INVERSE_ROWS = 4
+
 /** L^-1, lower triangular. */
 export function invertLower(factor: Float64Array, n: number): Float64Array {
   const inverse = new Float64Array(n * n)
   for (let i = 0; i < n; i++) {
-    const scale = 1 / (factor[i * n + i] ?? 0)
-    for (let k = 0; k < i; k++) {
-      const weight = -(factor[i * n + k] ?? 0) * scale
-      if (weight === 0) continue
-      for (let j = 0; j <= k; j++) inverse[i * n + j] = (inverse[i * n + j] ?? 0) + weight * (inverse[k * n + j] ?? 0)
+    const scale = 1 / (factor[i * n + i] as number)
+    const together = i - (i % INVERSE_ROWS)
+    for (let k = 0; k < together; k += INVERSE_ROWS) addInverseRows(inverse, factor, n, i, k, scale)
+    for (let k = together; k < i; k++) {
+      const weight = -(factor[i * n + k] as number) * scale
+      for (let j = 0; j <= k; j++) {
+        inverse[i * n + j] = (inverse[i * n + j] as number) + weight * (inverse[k * n + j] as number)
+      }
     }
     inverse[i * n + i] = scale
   }
   return inverse
+}
+
+/** Adds rows `k` to `k + 3` of the inverse, whose entries above the diagonal are zero, to row `i`. */
+function addInverseRows(
+  inverse: Float64Array,
+  factor: Float64Array,
+  n: number,
+  i: number,
+  k: number,
+  scale: number,
+): void {
+  const [into, row0, row1, row2, row3] = [i * n, k * n, (k + 1) * n, (k + 2) * n, (k + 3) * n]
+  const weight0 = -(factor[into + k] as number) * scale
+  const weight1 = -(factor[into + k + 1] as number) * scale
+  const weight2 = -(factor[into + k + 2] as number) * scale
+  const weight3 = -(factor[into + k + 3] as number) * scale
+  for (let j = 0; j < k + INVERSE_ROWS; j++) {
+    const first = (inverse[into + j] as number) + weight0 * (inverse[row0 + j] as number)
+    const second = first + weight1 * (inverse[row1 + j] as number)
+    inverse[into + j] = second + weight2 * (inverse[row2 + j] as number) + weight3 * (inverse[row3 + j] as number)
+  }
 }
 
 /** Rows that `addGram` takes at a time; its matrix of rows is padded to a multiple with rows of zeros. */

@@ -37,11 +37,17 @@ const SMALLEST_SHARE = 1e-4
 
 /** log q and log r of a module with `kept` of its units; r = share of units removed, q = share of importance removed. */
 export function logCoordinates(scale: ModuleScale, module: number, kept: number) {
-  const units = scale.units[module] ?? 0
   const share = scale.removedShare[module]?.[kept] ?? 0
-  // Nothing removed has no logarithm; half a unit keeps it finite, and its damage is zero whatever it is.
-  const removed = Math.max(units - kept, 0.5) / units
-  return { logShare: Math.log(Math.max(share, SMALLEST_SHARE)), logRemoved: Math.log(removed) }
+  return { logShare: logOfShare(share), logRemoved: logOfRemoved(scale.units[module] ?? 0, kept) }
+}
+
+function logOfShare(share: number): number {
+  return Math.log(Math.max(share, SMALLEST_SHARE))
+}
+
+/** Nothing removed has no logarithm; half a unit keeps it finite, and its damage is zero whatever it is. */
+function logOfRemoved(units: number, kept: number): number {
+  return Math.log(Math.max(units - kept, 0.5) / units)
 }
 
 function moduleOffsets(units: readonly number[]): Int32Array {
@@ -53,20 +59,31 @@ function moduleOffsets(units: readonly number[]): Int32Array {
   return offsets
 }
 
+/** log r for every count of kept units; modules of equally many units, which are most, have it in common. */
+function rememberRemoved(): (units: number) => Float64Array {
+  const known = new Map<number, Float64Array>()
+  return (units) => {
+    const table = known.get(units) ?? Float64Array.from({ length: units + 1 }, (_, kept) => logOfRemoved(units, kept))
+    known.set(units, table)
+    return table
+  }
+}
+
 export function createCoordinates(scale: ModuleScale, probes: readonly ProbePoint[]): ModuleCoordinates {
   const offsets = moduleOffsets(scale.units)
   const size = scale.units.reduce((sum, units) => sum + units + 1, 0)
   const logShare = new Float64Array(size)
   const logRemoved = new Float64Array(size)
   const removedCentred = new Float64Array(size)
+  const removedOf = rememberRemoved()
   for (const [module, units] of scale.units.entries()) {
-    const probe = probes[module]
+    const [probe, shares, removed] = [probes[module], scale.removedShare[module], removedOf(units)]
+    const start = offsets[module] ?? 0
+    const [probedShare, probedRemoved] = [probe?.logShare ?? 0, probe?.logRemoved ?? 0]
     for (let kept = 0; kept <= units; kept++) {
-      const at = (offsets[module] ?? 0) + kept
-      const point = logCoordinates(scale, module, kept)
-      logShare[at] = point.logShare - (probe?.logShare ?? 0)
-      logRemoved[at] = point.logRemoved - (probe?.logRemoved ?? 0)
-      removedCentred[at] = 2 * ((units - kept) / units) - 1
+      logShare[start + kept] = logOfShare(shares?.[kept] ?? 0) - probedShare
+      logRemoved[start + kept] = (removed[kept] as number) - probedRemoved
+      removedCentred[start + kept] = 2 * ((units - kept) / units) - 1
     }
   }
   return { offsets, logShare, logRemoved, removedCentred }

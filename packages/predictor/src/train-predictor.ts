@@ -71,7 +71,7 @@ export function trainPredictor({
   const residual = withResidual ? createResidualSamples(scale.units, samples.kept, free) : null
   const { smoothness, scores } = crossValidate(curve, prior, samples, free, fit, residual)
   const measured = { residuals: curveResiduals(curve, fit, samples), deviations }
-  return createPredictor({
+  const state = {
     scale,
     probes,
     denseLogPerplexity: dense,
@@ -82,8 +82,9 @@ export function trainPredictor({
       residual && smoothness && conditionProcess(residual, smoothness, samples.kept, samples.logRises, measured),
     intervalScale: calibrateInterval(scores.map((heldOut, k) => ({ heldOut, honest: honestScores[free[k] ?? -1] }))),
     evaluations: distinct.length,
-    ...(prior === cold[0] ? {} : { related: true }),
-  })
+    ...(prior === cold[0] ? {} : { related: true as const }),
+  }
+  return createPredictor(state, curve.coordinates)
 }
 
 type FittedPrior = readonly [CurvePrior, CurveFit]

@@ -1,6 +1,7 @@
 import { assignFolds } from './assign-folds.js'
 import { type Curve, createContributions, evaluateCurve, parameterCount } from './curve-model.js'
-import { type CurveFit, type CurvePrior, laplaceVariance, refitCurve, type Samples } from './fit-curve.js'
+import { type CurveFit, type CurvePrior, refitCurve, type Samples } from './fit-curve.js'
+import { laplaceVariance } from './laplace-variance.js'
 import { chooseSmoothness, predictHeldOut, type ResidualSamples, type Smoothness } from './residual-process.js'
 import { noiseAt, riseOfLog } from './rise.js'
 

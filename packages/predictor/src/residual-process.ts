@@ -44,8 +44,6 @@ interface Measured {
 
 /** Of more policies the newest: a score asks about all of them, and rounds come ever closer to what a search looks for. */
 const MOST_MEMBERS = 256
-/** Policies that tell the smoothness; of more, so many at equal distances. */
-const MOST_TELLING = 256
 const LENGTHS = [0.1, 0.2, 0.3]
 const NOISE_RATIOS = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10]
 /** Of a t, where nothing is left to explain. */
@@ -78,20 +76,20 @@ export function createResidualSamples(
  * closed form; null where there are too few of them.
  */
 export function chooseSmoothness(samples: ResidualSamples, { residuals, deviations }: Measured): Smoothness | null {
-  const count = samples.members.length
-  const telling = Math.min(count, MOST_TELLING)
-  if (telling < 2) return null
-  const places = Array.from({ length: telling }, (_, i) => Math.floor((i * count) / telling))
-  const values = Float64Array.from(places, (place) => residuals[samples.members[place] ?? 0] ?? 0)
-  const scale = values.reduce((sum, value) => sum + value ** 2, LEAST_VARIANCE) / telling
+  const { members } = samples
+  const count = members.length
+  if (count < 2) return null
+  const places = [...members.keys()]
+  const values = Float64Array.from(members, (i) => residuals[i] ?? 0)
+  const scale = values.reduce((sum, value) => sum + value ** 2, LEAST_VARIANCE) / count
   let best: { readonly smoothness: Smoothness; readonly likelihood: number } | null = null
   for (const length of LENGTHS) {
     for (const noiseRatio of NOISE_RATIOS) {
       const factor = factorFor(samples, places, { length, noiseRatio, variance: scale }, deviations)
       if (!factor) continue
-      const variance = dot(values, solveCholesky(factor, telling, values)) / telling + LEAST_VARIANCE
-      let likelihood = (-telling / 2) * Math.log(variance)
-      for (let i = 0; i < telling; i++) likelihood -= Math.log(factor[i * telling + i] ?? 0)
+      const variance = dot(values, solveCholesky(factor, count, values)) / count + LEAST_VARIANCE
+      let likelihood = (-count / 2) * Math.log(variance)
+      for (let i = 0; i < count; i++) likelihood -= Math.log(factor[i * count + i] ?? 0)
       if (likelihood > (best?.likelihood ?? Number.NEGATIVE_INFINITY)) {
         best = { smoothness: { length, variance, noiseRatio }, likelihood }
       }

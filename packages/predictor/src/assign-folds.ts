@@ -6,7 +6,7 @@ const FEW_FOLDS_FROM = 100
 /**
  * Cuts evaluations into folds that are held out one after the other. Neighbours in order share a fold: policies of one
  * round resemble each other and would give each other away.
- * @param most never more folds than this, for kinds that train slowly
+ * @param most never more folds than this, for what trains slowly
  * @returns no folds when there are fewer than two evaluations
  */
 export function assignFolds(indices: readonly number[], most = MANY_FOLDS): (readonly number[])[] {

@@ -13,6 +13,9 @@ export interface CrossValidation {
   readonly scores: readonly number[]
 }
 
+/** A fit of more parameters is slow: so many folds of it must do, whose fits take most of the time of training. */
+const SLOW_PARAMETERS = 200
+const MOST_SLOW_FOLDS = 5
 /** Standard errors that a gain must exceed where nothing must be lost: by chance one does in forty times. */
 const SURE = 2
 
@@ -43,7 +46,7 @@ export function crossValidate(
 ): CrossValidation {
   const measured = { residuals: curveResiduals(curve, fit, samples), deviations: samples.deviations }
   const smoothness = residual && chooseSmoothness(residual, measured)
-  const results = assignFolds(heldOut).flatMap((fold) =>
+  const results = foldsOf(curve, heldOut).flatMap((fold) =>
     holdOut(curve, prior, samples, fold, fit, residual && smoothness ? { samples: residual, smoothness } : null),
   )
   const pays = doesPay(results)
@@ -65,7 +68,7 @@ export function predictsBetter(
   samples: Samples,
   heldOut: readonly number[],
 ): boolean {
-  const gains = assignFolds(heldOut).flatMap((fold) => {
+  const gains = foldsOf(curve, heldOut).flatMap((fold) => {
     const training = without(samples, fold)
     const predicted = predictFold(curve, refitCurve(curve, prior, training, fit), samples, fold)
     const others = predictFold(curve, refitCurve(curve, otherPrior, training, otherFit), samples, fold)
@@ -73,6 +76,12 @@ export function predictsBetter(
   })
   const { gain, error } = gainOf(gains)
   return gain > SURE * error
+}
+
+function foldsOf({ scale }: Curve, heldOut: readonly number[]) {
+  return parameterCount(scale.units.length) > SLOW_PARAMETERS
+    ? assignFolds(heldOut, MOST_SLOW_FOLDS)
+    : assignFolds(heldOut)
 }
 
 function holdOut(

@@ -1,6 +1,6 @@
 import { EspalierError, type ImportanceMetric, type PrepareResult, type Split } from '@espalier/contracts'
 import { type CalibrationRecord, readCalibration } from '@espalier/evaluator'
-import { type PrunableModel, rankModules, type UnitRanking } from '@espalier/pruning'
+import { type PrunableModel, rankModules, remember, type UnitRanking } from '@espalier/pruning'
 import type { ArtifactStore } from '@espalier/runtime'
 import type { Lease, Store } from '@espalier/store'
 import { idsFromBytes } from './tokenise-text.js'
@@ -46,20 +46,10 @@ async function readData(
     throw new EspalierError('INTERNAL', `Search ${lease.searchId} has a ${lease.kind} step but was never prepared`)
   }
   const calibration = await readCalibration(artifacts.path(prepared.calibration))
-  const rankings = new Map<ImportanceMetric, readonly UnitRanking[]>()
-  const ids = new Map<Split, Promise<Int32Array>>()
   return {
     prepared,
     calibration,
-    rankingsBy(metric) {
-      const known = rankings.get(metric) ?? rankModules(metric, calibration.modules, model)
-      rankings.set(metric, known)
-      return known
-    },
-    idsOf(split) {
-      const known = ids.get(split) ?? artifacts.getBytes(prepared.splits[split].artifact).then(idsFromBytes)
-      ids.set(split, known)
-      return known
-    },
+    rankingsBy: remember((metric: ImportanceMetric) => rankModules(metric, calibration.modules, model)),
+    idsOf: remember((split: Split) => artifacts.getBytes(prepared.splits[split].artifact).then(idsFromBytes)),
   }
 }

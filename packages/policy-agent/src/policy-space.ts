@@ -6,6 +6,7 @@ import {
   parametersToRemove,
   projectToSparsity,
   type RandomGenerator,
+  remember,
 } from '@espalier/pruning'
 
 /** Kept units of every module, while they are being changed. */
@@ -143,7 +144,7 @@ export function createPolicySpace(model: PrunableModel, sparsity: number): Polic
   }
 
   /** The modules from one on; asked again and again for the same few. */
-  const movable = rememberFirst((first) => ({
+  const movable = remember((first: number) => ({
     groups: groups.filter((m) => m >= first),
     channels: channels.filter((m) => m >= first),
   }))
@@ -171,15 +172,6 @@ export function createPolicySpace(model: PrunableModel, sparsity: number): Polic
     project: (wanted) => [...projectToSparsity(model, wanted, sparsity)],
     fromLogits: (logits) => [...projectToSparsity(model, wishesOf(logits, model, sparsity), sparsity)],
     distance: (a, b) => distanceOf(model, a, b),
-  }
-}
-
-function rememberFirst<T>(create: (first: number) => T): (first: number) => T {
-  const known = new Map<number, T>()
-  return (first) => {
-    const value = known.get(first) ?? create(first)
-    known.set(first, value)
-    return value
   }
 }
 

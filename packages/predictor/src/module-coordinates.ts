@@ -1,4 +1,5 @@
 import { EspalierError, type KeptUnits } from '@espalier/contracts'
+import { remember } from '@espalier/pruning'
 
 /** What the predictor needs to know about the modules of a model, in module order. */
 export interface ModuleScale {
@@ -59,23 +60,16 @@ function moduleOffsets(units: readonly number[]): Int32Array {
   return offsets
 }
 
-/** log r for every count of kept units; modules of equally many units, which are most, have it in common. */
-function rememberRemoved(): (units: number) => Float64Array {
-  const known = new Map<number, Float64Array>()
-  return (units) => {
-    const table = known.get(units) ?? Float64Array.from({ length: units + 1 }, (_, kept) => logOfRemoved(units, kept))
-    known.set(units, table)
-    return table
-  }
-}
-
 export function createCoordinates(scale: ModuleScale, probes: readonly ProbePoint[]): ModuleCoordinates {
   const offsets = moduleOffsets(scale.units)
   const size = scale.units.reduce((sum, units) => sum + units + 1, 0)
   const logShare = new Float64Array(size)
   const logRemoved = new Float64Array(size)
   const removedCentred = new Float64Array(size)
-  const removedOf = rememberRemoved()
+  // Modules of equally many units, which are most, have it in common.
+  const removedOf = remember((units: number) =>
+    Float64Array.from({ length: units + 1 }, (_, kept) => logOfRemoved(units, kept)),
+  )
   for (const [module, units] of scale.units.entries()) {
     const [probe, shares, removed] = [probes[module], scale.removedShare[module], removedOf(units)]
     const start = offsets[module] ?? 0

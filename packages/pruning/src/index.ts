@@ -39,6 +39,7 @@ export { createPrunableModel, nameOfModule, type PrunableModel, type PruningModu
 export { createRandomGenerator, type RandomGenerator } from './random-generator.js'
 export { randomPolicy } from './random-policy.js'
 export { type KeptIndices, rankUnits, selectKeptIndices, type UnitRanking } from './rank-units.js'
+export { remember } from './remember.js'
 export { checkKeptUnits, denseUnits, keptParametersOf, sparsityOf } from './sparsity.js'
 export { maximumSparsityOf, minimumUnitsOf, parametersToRemove } from './sparsity-budget.js'
 export { uniformPolicy } from './uniform-policy.js'

@@ -6,7 +6,7 @@ import { type CalibrationRecord, createEvaluator, type Evaluator, measureLogitsM
 import type { LabCalibration, Laboratory, LabRequest, WriteAndRunRequest, WrittenModel } from '@espalier/experiments'
 import { type HuggingFaceModel, hashModel, openModel } from '@espalier/model-graph'
 import { writeCompactOnnx } from '@espalier/pruned-model'
-import { createPrunableModel, rankModules, selectKeptIndices, sparsityOf, type UnitRanking } from '@espalier/pruning'
+import { createPrunableModel, rankModules, remember, selectKeptIndices, sparsityOf } from '@espalier/pruning'
 
 export interface LaboratorySource {
   readonly directory: string
@@ -41,14 +41,9 @@ export async function openLaboratory(source: LaboratorySource): Promise<Laborato
     async calibrate(windows) {
       const started = now()
       const record = await evaluator.calibrate({ ids: ids.calibration, windowLength, windows, signal })
-      const known = new Map<ImportanceMetric, readonly UnitRanking[]>()
       const calibration: LabCalibration = {
         ...{ windows, seconds: now() - started },
-        rankings(metric) {
-          const rankings = known.get(metric) ?? rankModules(metric, record.modules, prunable)
-          known.set(metric, rankings)
-          return rankings
-        },
+        rankings: remember((metric: ImportanceMetric) => rankModules(metric, record.modules, prunable)),
       }
       records.set(calibration, record)
       return calibration

@@ -9,6 +9,7 @@ import {
   type SearchTarget,
 } from '@espalier/contracts'
 import { nameOfModule, type PrunableModel, type PruningModule } from '../prunable-model.js'
+import { remember } from '../remember.js'
 import { denseUnits } from '../sparsity.js'
 import { type CostSettings, costOf, createResourceCost, type ResourceCost } from './resource-cost.js'
 import { createUnitDomain, type UnitDomain } from './unit-domain.js'
@@ -45,10 +46,9 @@ export interface ConstraintRule {
 export type LimitSource = (limit: ResourceLimit) => CostLimit
 
 export function createLimitSource(shape: ModelShape, model: PrunableModel, settings: CostSettings): LimitSource {
-  const costs = new Map<Resource, ResourceCost>()
+  const costFor = remember((resource: Resource) => createResourceCost(resource, shape, model, settings))
   return ({ resource, atMost, ratio }) => {
-    const cost = costs.get(resource) ?? createResourceCost(resource, shape, model, settings)
-    costs.set(resource, cost)
+    const cost = costFor(resource)
     const amount = atMost === undefined ? undefined : findQuantity(resource, atMost)
     return { cost, most: amount ?? (ratio ?? 1) * costOf(cost, denseUnits(model)) }
   }

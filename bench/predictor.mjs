@@ -66,7 +66,7 @@ function measureSize(size, draws) {
     meanAbsoluteError: round(mean('error'), 4),
     coverage90: round(mean('coverage'), 3),
     intervalWidth: round(mean('width'), 3),
-    residualSamples: round(mean('trees'), 0),
+    residualSamples: round(mean('residualSamples'), 0),
     trainMs: round(mean('milliseconds'), 0),
   }
 }
@@ -87,7 +87,7 @@ function measureDraw(size, draw) {
     error: meanAbsoluteError(measured, predicted),
     coverage: intervalCoverage(measured, predictions),
     width: predictions.reduce((sum, { low, high }) => sum + high - low, 0) / predictions.length,
-    trees: predictor.summary.residualSamples,
+    residualSamples: predictor.summary.residualSamples,
     milliseconds,
   }
 }

@@ -6,7 +6,7 @@ import type { EvaluationProtocol, Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
 import { locateModel } from './locate-sources.js'
 import { findPreparedModel } from './prepared-model.js'
-import { describeModules, withActivity } from './tell-activity.js'
+import { tellModules, withActivity } from './tell-activity.js'
 
 const { version: onnxruntime } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string }
 
@@ -19,9 +19,8 @@ export async function processEvaluate(context: EvaluatorContext, lease: Lease<'e
   const data = await context.searchData.read(lease, warm.prunable)
   const following = await context.store.steps.listFollowing(lease)
   const ids = await data.idsOf(payload.split)
-  const measured = await withActivity(context, lease, step, (tell) => {
-    const describe = describeModules()
-    return warm.evaluator.measure({
+  const measured = await withActivity(context, lease, step, (tell) =>
+    warm.evaluator.measure({
       keptIndices: selectKeptIndices(data.rankingsBy(method.metric), payload.keptUnits),
       calibration: data.calibration,
       ...method,
@@ -33,9 +32,9 @@ export async function processEvaluate(context: EvaluatorContext, lease: Lease<'e
       // The dense pass is worth it for the few policies that are reported, not for each that is tried.
       compareWithDense: payload.purpose === 'test',
       signal: step.signal,
-      onModule: (work) => tell(describe(work)),
-    })
-  })
+      onModule: tellModules(tell),
+    }),
+  )
   const protocol: EvaluationProtocol = {
     windowLength: settings.windowLength,
     windows: payload.windows,

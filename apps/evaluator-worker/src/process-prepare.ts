@@ -17,7 +17,7 @@ import { contextLengthOf, createPolicyRules } from '@espalier/pruning'
 import type { CalibrationRow, Lease } from '@espalier/store'
 import type { EvaluatorContext, StepContext } from './evaluator-context.js'
 import { locateModel, locateText } from './locate-sources.js'
-import { describeModules, withActivity } from './tell-activity.js'
+import { tellModules, withActivity } from './tell-activity.js'
 import { idsToBytes, type TokenisedText, tokeniseText } from './tokenise-text.js'
 import type { WarmModel } from './warm-model.js'
 
@@ -95,14 +95,13 @@ async function calibrate(
   const { evaluator } = await context.models.get(warm.model.directory, null)
   if (gram) step.logger.info(gramBytesOf(warm.model.shape), 'recording Gram matrices for least-squares compensation')
   const recorded = { gram, elimination, signal: step.signal }
-  const record = await withActivity(context, lease, step, (tell) => {
-    const describe = describeModules()
-    return evaluator.calibrate({
+  const record = await withActivity(context, lease, step, (tell) =>
+    evaluator.calibrate({
       ...{ ids: text.ids, windowLength, windows, ...recorded },
       onProgress: (windowsDone) => tell(`calibrating: ${windowsDone} of ${windows} windows`),
-      onModule: (work) => tell(describe(work)),
-    })
-  })
+      onModule: tellModules(tell),
+    }),
+  )
   const file = join(tmpdir(), `espalier-calibration-${lease.stepId}-${lease.fencingToken}.safetensors`)
   try {
     await writeCalibration(file, record)

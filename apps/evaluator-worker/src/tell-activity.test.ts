@@ -1,14 +1,20 @@
 import { describe, expect, it } from '@jest/globals'
-import { describeModules } from './tell-activity.js'
+import { tellModules } from './tell-activity.js'
 
 describe('what a search says of work on its modules', () => {
   it('is the module it is at, and the time left once one is done', () => {
     let clock = 5_000
-    const describe = describeModules(() => clock)
+    let told = ''
+    const tellModule = tellModules(
+      (activity) => {
+        told = activity
+      },
+      () => clock,
+    )
     const at = (task: 'eliminate' | 'fit', done: number) => {
-      const text = describe({ task, done, modules: 60 })
+      tellModule({ task, done, modules: 60 })
       clock += 4_000
-      return text
+      return told
     }
     expect(at('eliminate', 0)).toBe('ranking units for the metric obs: module 1 of 60')
     expect(at('eliminate', 1)).toBe('ranking units for the metric obs: module 2 of 60, about 4 min left')

@@ -43,14 +43,19 @@ const tasks: Record<ModuleWork['task'], string> = {
   fit: 'fitting the weights of a policy',
 }
 
-/** Says how far work on one module after the other is, and how long the rest takes if all take as long. */
-export function describeModules(now = () => performance.now()): (work: ModuleWork) => string {
+/** Tells how far work on one module after the other is, and how long the rest takes if all take as long. */
+export function tellModules(
+  tell: (activity: string) => void,
+  now = () => performance.now(),
+): (work: ModuleWork) => void {
   let first: { readonly task: string; readonly done: number; readonly at: number } | null = null
   return ({ task, done, modules }) => {
     if (first?.task !== task) first = { task, done, at: now() }
     const seconds = (now() - first.at) / 1000
     const left = done > first.done ? ((modules - done) * seconds) / (done - first.done) : null
-    return `${tasks[task]}: module ${done + 1} of ${modules}${left === null ? '' : `, about ${describeSeconds(left)} left`}`
+    tell(
+      `${tasks[task]}: module ${done + 1} of ${modules}${left === null ? '' : `, about ${describeSeconds(left)} left`}`,
+    )
   }
 }
 

@@ -2,7 +2,13 @@ import { assignFolds } from './assign-folds.js'
 import { type Curve, createContributions, evaluateCurve, parameterCount } from './curve-model.js'
 import { type CurveFit, type CurvePrior, refitCurve, type Samples } from './fit-curve.js'
 import { laplaceVariance } from './laplace-variance.js'
-import { chooseSmoothness, predictHeldOut, type ResidualSamples, type Smoothness } from './residual-process.js'
+import {
+  chooseSmoothness,
+  type Measured,
+  predictHeldOut,
+  type ResidualSamples,
+  type Smoothness,
+} from './residual-process.js'
 import { noiseAt, riseOfLog } from './rise.js'
 
 /** What holding evaluations out says about the predictor that is trained on all of them. */
@@ -35,6 +41,7 @@ interface HeldOut {
  * scores make the interval cross-conformal (Vovk 2015) while none was predicted before it was measured.
  *
  * @param residual what the process may learn from; null: there is none
+ * @param measured what `fit` leaves
  */
 export function crossValidate(
   curve: Curve,
@@ -43,8 +50,8 @@ export function crossValidate(
   heldOut: readonly number[],
   fit: CurveFit,
   residual: ResidualSamples | null,
+  measured: Measured,
 ): CrossValidation {
-  const measured = { residuals: curveResiduals(curve, fit, samples), deviations: samples.deviations }
   const smoothness = residual && chooseSmoothness(residual, measured)
   const results = foldsOf(curve, heldOut).flatMap((fold) =>
     holdOut(curve, prior, samples, fold, fit, residual && smoothness ? { samples: residual, smoothness } : null),
@@ -79,9 +86,8 @@ export function predictsBetter(
 }
 
 function foldsOf({ scale }: Curve, heldOut: readonly number[]) {
-  return parameterCount(scale.units.length) > SLOW_PARAMETERS
-    ? assignFolds(heldOut, MOST_SLOW_FOLDS)
-    : assignFolds(heldOut)
+  const isSlow = parameterCount(scale.units.length) > SLOW_PARAMETERS
+  return assignFolds(heldOut, isSlow ? MOST_SLOW_FOLDS : undefined)
 }
 
 function holdOut(
@@ -95,15 +101,9 @@ function holdOut(
   const fit = refitCurve(curve, prior, without(samples, fold), start)
   const predicted = predictFold(curve, fit, samples, fold)
   if (!residual) return predicted.map(({ error, deviation }) => ({ curve: error, both: error, deviation }))
-  const { members } = residual.samples
-  const inFold = new Set(fold)
-  const places = new Set([...members.keys()].filter((place) => inFold.has(members[place] ?? -1)))
-  const measured = { residuals: curveResiduals(curve, fit, samples), deviations: samples.deviations }
-  const added = predictHeldOut(residual.samples, residual.smoothness, measured, places)
-  const addedTo = new Map([...added].map(([place, value]) => [members[place] ?? -1, value]))
-  return predicted.map(({ error, deviation }, i) => {
-    return { curve: error, both: error - (addedTo.get(fold[i] ?? -1) ?? 0), deviation }
-  })
+  const measured = measureResiduals(curve, fit, samples)
+  const added = predictHeldOut(residual.samples, residual.smoothness, measured, fold)
+  return predicted.map(({ error, deviation }, i) => ({ curve: error, both: error - (added[i] ?? 0), deviation }))
 }
 
 /** Error of t and its predicted deviation, by the curve alone. */
@@ -133,11 +133,12 @@ function selectSamples(samples: Samples, indices: readonly number[]): Samples {
 }
 
 /** What the curve leaves unexplained of each t. */
-export function curveResiduals(curve: Curve, fit: CurveFit, samples: Samples): Float64Array {
+export function measureResiduals(curve: Curve, fit: CurveFit, samples: Samples): Measured {
   const scratch = createContributions(curve.scale.units.length)
-  return samples.logRises.map(
+  const residuals = samples.logRises.map(
     (logRise, i) => logRise - evaluateCurve(curve, fit.parameters, samples.kept[i] ?? [], scratch),
   )
+  return { residuals, deviations: samples.deviations }
 }
 
 function predictCurve(curve: Curve, fit: CurveFit, kept: readonly number[]) {

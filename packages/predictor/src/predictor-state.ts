@@ -87,7 +87,7 @@ export function encodePredictorState(state: PredictorState): CurvePredictorJson 
 
 /** @throws EspalierError INTERNAL when this is not a predictor that `encodePredictorState` wrote */
 export function parsePredictorState(json: unknown): PredictorState {
-  const parsed = z.union([predictorJsonSchema, earlierJsonSchema]).safeParse(json)
+  const parsed = z.discriminatedUnion('format', [predictorJsonSchema, earlierJsonSchema]).safeParse(json)
   if (!parsed.success) throw invalid(z.prettifyError(parsed.error))
   const { data } = parsed
   const modules = data.modules.length

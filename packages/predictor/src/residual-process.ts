@@ -1,4 +1,5 @@
 import type { KeptUnits } from '@espalier/contracts'
+import { remember } from '@espalier/pruning'
 import { choleskyFactor, solveCholesky } from './linear-algebra.js'
 import { kernelMatrix, levelsOf } from './residual-kernel.js'
 
@@ -35,7 +36,7 @@ export interface ResidualSamples {
 }
 
 /** Of all samples. */
-interface Measured {
+export interface Measured {
   /** t less what the curve says. */
   readonly residuals: Float64Array
   /** Standard deviation of t from having been measured on fewer windows. */
@@ -60,15 +61,7 @@ export function createResidualSamples(
     units,
     members.map((i) => kept[i] ?? []),
   )
-  const known = new Map<number, Float64Array>()
-  return {
-    members,
-    matrixOf(length) {
-      const matrix = known.get(length) ?? kernelMatrix(levels, units.length, length)
-      known.set(length, matrix)
-      return matrix
-    },
-  }
+  return { members, matrixOf: remember((length: number) => kernelMatrix(levels, units.length, length)) }
 }
 
 /**
@@ -99,24 +92,28 @@ export function chooseSmoothness(samples: ResidualSamples, { residuals, deviatio
 }
 
 /**
- * Residuals of some members, from those of the others.
- * @param heldOut places among the members, asked about and not learnt from
+ * Residuals of samples that are held out, from the other members; 0 of those that are no members.
+ * @param heldOut indices among all samples
  */
 export function predictHeldOut(
   samples: ResidualSamples,
   smoothness: Smoothness,
   { residuals, deviations }: Measured,
-  heldOut: ReadonlySet<number>,
-): Map<number, number> {
+  heldOut: readonly number[],
+): number[] {
   const { members } = samples
-  const others = [...members.keys()].filter((place) => !heldOut.has(place))
+  const placeOf = new Map(members.map((i, place) => [i, place]))
+  const asked = new Set(heldOut)
+  const others = [...members.keys()].filter((place) => !asked.has(members[place] ?? -1))
   const factor = factorFor(samples, others, smoothness, deviations)
   const known = Float64Array.from(others, (place) => residuals[members[place] ?? 0] ?? 0)
   const weights = factor ? solveCholesky(factor, others.length, known) : new Float64Array(others.length)
   const matrix = samples.matrixOf(smoothness.length)
-  const predict = (asked: number) =>
-    others.reduce((sum, other, i) => sum + (weights[i] ?? 0) * entryOf(matrix, members.length, asked, other), 0)
-  return new Map([...heldOut].map((place) => [place, predict(place)]))
+  return heldOut.map((index) => {
+    const place = placeOf.get(index)
+    if (place === undefined) return 0
+    return others.reduce((sum, other, i) => sum + (weights[i] ?? 0) * entryOf(matrix, members.length, place, other), 0)
+  })
 }
 
 /** Conditions the process on all members; null when rounding has spoilt the matrix. */
@@ -144,7 +141,6 @@ function noiseVariance({ variance, noiseRatio }: Smoothness, deviation: number):
   return variance * noiseRatio + deviation ** 2
 }
 
-/** Factor of the kernel of these members plus their noise, both as multiples of the variance. */
 function factorFor(
   samples: ResidualSamples,
   places: readonly number[],
@@ -158,10 +154,20 @@ function factorFor(
     for (let column = 0; column <= row; column++) {
       part[row * size + column] = matrix[place * count + (places[column] as number)] as number
     }
-    const noise = noiseVariance(smoothness, deviations[samples.members[place] ?? 0] ?? 0)
-    part[row * size + row] = (part[row * size + row] as number) + noise / smoothness.variance
   }
-  return choleskyFactor(part, size)
+  const noise = Float64Array.from(places, (place) =>
+    noiseVariance(smoothness, deviations[samples.members[place] ?? 0] ?? 0),
+  )
+  return factorWithNoise(part, noise, smoothness)
+}
+
+/** Factor of a kernel plus noise, both as multiples of the variance; overwrites the diagonal of the kernel. */
+export function factorWithNoise(kernel: Float64Array, noise: Float64Array, { variance }: Smoothness) {
+  const count = noise.length
+  for (let i = 0; i < count; i++) {
+    kernel[i * count + i] = (kernel[i * count + i] as number) + (noise[i] as number) / variance
+  }
+  return choleskyFactor(kernel, count)
 }
 
 function entryOf(matrix: Float64Array, count: number, a: number, b: number): number {

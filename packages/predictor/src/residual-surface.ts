@@ -1,8 +1,8 @@
 import { EspalierError, type KeptUnits } from '@espalier/contracts'
 import type { RandomGenerator } from '@espalier/pruning'
-import { choleskyFactor, solveCholesky } from './linear-algebra.js'
+import { solveCholesky } from './linear-algebra.js'
 import { createSimilarity, kernelMatrix, LEVELS, levelOf, levelsOf, ONE } from './residual-kernel.js'
-import type { ResidualProcess } from './residual-process.js'
+import { factorWithNoise, type ResidualProcess } from './residual-process.js'
 
 /** A residual of t for any policy, whose counts are not checked. */
 export type Residual = (kept: ArrayLike<number>) => number
@@ -126,14 +126,8 @@ function moveSums(
   }
 }
 
-/** Of the kernel and the noise as multiples of the variance, as the weights were made. */
 function factorOf({ smoothness, noise }: ResidualProcess, levels: Uint8Array, modules: number): Float64Array {
-  const count = noise.length
-  const matrix = kernelMatrix(levels, modules, smoothness.length)
-  for (let i = 0; i < count; i++) {
-    matrix[i * count + i] = (matrix[i * count + i] as number) + (noise[i] as number) / smoothness.variance
-  }
-  const factor = choleskyFactor(matrix, count)
+  const factor = factorWithNoise(kernelMatrix(levels, modules, smoothness.length), noise, smoothness)
   if (!factor) throw new EspalierError('INTERNAL', 'The residual process of the predictor has no posterior')
   return factor
 }
@@ -145,13 +139,17 @@ function factorOf({ smoothness, noise }: ResidualProcess, levels: Uint8Array, mo
  */
 function drawPrior(units: readonly number[], length: number, deviation: number, random: RandomGenerator): Residual {
   const features = Array.from({ length: 2 * PRODUCTS * units.length }, () => drawFeature(length, random))
-  const last = new Int32Array(units.length).fill(-1)
+  const last = new Int32Array(units.length)
   const sums = new Int32Array(2 * PRODUCTS)
+  for (const [i, feature] of features.entries()) {
+    const sum = Math.floor(i / units.length)
+    sums[sum] = (sums[sum] as number) + (feature[0] as number)
+  }
   const scale = (2 * deviation) / (ONE ** 2 * units.length * Math.sqrt(PRODUCTS))
   const move = (module: number, level: number, before: number) => {
     for (let i = 0; i < sums.length; i++) {
       const feature = features[i * units.length + module] as Int32Array
-      sums[i] = (sums[i] as number) + (feature[level] as number) - (before < 0 ? 0 : (feature[before] as number))
+      sums[i] = (sums[i] as number) + (feature[level] as number) - (feature[before] as number)
     }
   }
   return (kept) => {

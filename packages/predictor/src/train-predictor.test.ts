@@ -270,6 +270,7 @@ describe('what is known about modules', () => {
     expect(() => predictor.predict(dense.with(1, 1.5))).toThrow(code('POLICY_UNIT_OUT_OF_RANGE'))
     const json = predictor.toJSON()
     expect(() => predictorFromJSON({ ...json, parameters: [1] })).toThrow(/parameters has 1 numbers, expected/)
+    expect(() => predictorFromJSON({ ...json, noise: 'little' })).toThrow(/noise/)
     expect(() => predictorFromJSON({ ...json, format: 'other' })).toThrow(code('INTERNAL'))
   })
 })

@@ -1,7 +1,7 @@
 import type { PrunableModel, UnitRanking } from '@espalier/pruning'
 import { calibrateInterval } from './calibrate-interval.js'
 import { createPredictor, type Predictor } from './create-predictor.js'
-import { crossValidate, curveResiduals, predictsBetter } from './cross-validation.js'
+import { crossValidate, measureResiduals, predictsBetter } from './cross-validation.js'
 import type { Curve } from './curve-model.js'
 import { type CurveFit, type CurvePrior, createCurvePrior, fitCurve, type Samples } from './fit-curve.js'
 import { locateProbes, type Observation } from './locate-probes.js'
@@ -69,8 +69,8 @@ export function trainPredictor({
   const cold = fitBy(curve, createCurvePrior(curve), samples)
   const [prior, fit] = related === undefined ? cold : preferRelated(curve, cold, samples, free, related)
   const residual = withResidual ? createResidualSamples(scale.units, samples.kept, free) : null
-  const { smoothness, scores } = crossValidate(curve, prior, samples, free, fit, residual)
-  const measured = { residuals: curveResiduals(curve, fit, samples), deviations }
+  const measured = measureResiduals(curve, fit, samples)
+  const { smoothness, scores } = crossValidate(curve, prior, samples, free, fit, residual, measured)
   const state = {
     scale,
     probes,
